@@ -1,0 +1,24 @@
+//! What nodes and browsers say to each other: versioned message types, and nothing else.
+//!
+//! Place: the leaf of the workspace. Everything may use it, it uses no other crate of ours.
+//! It holds no behaviour beyond encoding, limits and validation of identifiers: no clock, no sockets,
+//! no randomness. `PROTOCOL.md` beside this crate describes the same messages in words; a change here
+//! changes it in the same commit.
+//!
+//! - [`id`]: names of things (school, account, room, device, ...)
+//! - [`api`]: browser <-> box over HTTP
+//! - [`live`]: browser <-> box over WebSocket
+//! - [`ticket`]: what lets a browser into a media node
+//! - [`media`]: browser <-> media node (join, control channel)
+//! - [`node`]: box <-> core and box <-> relay over QUIC
+//! - [`problem`]: errors as `application/problem+json` (RFC 9457)
+
+pub mod api;
+pub mod id;
+pub mod live;
+pub mod media;
+pub mod node;
+pub mod problem;
+pub mod ticket;
+
+pub use id::{AccountId, ConferenceId, DeviceId, GroupId, Hlc, LogIndex, NodeName, RoomId, SchoolId, Seq};

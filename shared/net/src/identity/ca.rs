@@ -1,0 +1,130 @@
+//! The certificate authority: one key, certificates for nodes.
+//!
+//! It holds no list of what it has issued and cannot revoke; certificates are short-lived instead.
+
+use super::{
+    ANY_CORE, CA_FILE, Identity, IdentityError, PeerIdentity, Role,
+    files::{KEY_FILE, read, write_private, write_public},
+};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
+use std::{
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// A node's certificate is renewed by issuing it again; a year is the longest that a forgotten one stays valid.
+const NODE_VALID: Duration = Duration::from_secs(365 * 24 * 3600);
+/// The CA outlives many generations of nodes.
+const CA_VALID: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// Certificates begin this long ago, for nodes whose clock is behind.
+const CLOCK_SKEW_MAX: Duration = Duration::from_secs(3600);
+
+/// Issues certificates. Its key never leaves the process and its own folder.
+pub struct Ca {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: CertificateDer<'static>,
+    certificate_pem: String,
+}
+
+/// The same for every CA, so that a loaded one issues under the same name without parsing its certificate.
+fn params() -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "Schulhof CA");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
+}
+
+fn issue_error(e: impl std::fmt::Display) -> IdentityError {
+    IdentityError::Issue(e.to_string())
+}
+
+/// Sets the validity. `rcgen` takes the `time` crate's instants, which add `std` durations.
+fn set_validity(params: &mut CertificateParams, from: SystemTime, until: SystemTime) {
+    let epoch = rcgen::date_time_ymd(1970, 1, 1);
+    params.not_before = epoch + from.duration_since(UNIX_EPOCH).unwrap_or_default();
+    params.not_after = epoch + until.duration_since(UNIX_EPOCH).unwrap_or_default();
+}
+
+impl Ca {
+    /// A new CA with a new key (ECDSA P-256).
+    pub fn generate() -> Result<Self, IdentityError> {
+        let key = KeyPair::generate().map_err(issue_error)?;
+        let now = SystemTime::now();
+        let mut params = params();
+        set_validity(&mut params, now - CLOCK_SKEW_MAX, now + CA_VALID);
+        let certificate = params.self_signed(&key).map_err(issue_error)?;
+        Ok(Self {
+            certificate: certificate.der().clone(),
+            certificate_pem: certificate.pem(),
+            issuer: Issuer::new(params, key),
+        })
+    }
+
+    /// Writes `ca.pem` and `key.pem` (mode 0600) into the folder, which is created.
+    pub fn save(&self, dir: &Path) -> Result<(), IdentityError> {
+        write_private(&dir.join(KEY_FILE), &self.issuer.key().serialize_pem())?;
+        write_public(&dir.join(CA_FILE), &self.certificate_pem)
+    }
+
+    /// Reads what [`Ca::save`] wrote, and checks that key and certificate belong together.
+    pub fn load(dir: &Path) -> Result<Self, IdentityError> {
+        let (ca_path, key_path) = (dir.join(CA_FILE), dir.join(KEY_FILE));
+        let certificate_pem = read(&ca_path)?;
+        let certificate = CertificateDer::from_pem_slice(certificate_pem.as_bytes())
+            .map_err(|e| IdentityError::Pem { path: ca_path, expected: "certificate", detail: e.to_string() })?;
+        let key = KeyPair::from_pem(&read(&key_path)?).map_err(|e| IdentityError::Pem {
+            path: key_path,
+            expected: "private key",
+            detail: e.to_string(),
+        })?;
+        let ca = Self { issuer: Issuer::new(params(), key), certificate, certificate_pem };
+        // A certificate issued now must verify: otherwise key and certificate are of two CAs.
+        ca.issue(Role::Operator, "self-check")?.check_certificate()?;
+        Ok(ca)
+    }
+
+    /// A new key and a certificate for it, valid for a year.
+    pub fn issue(&self, role: Role, name: &str) -> Result<Identity, IdentityError> {
+        let now = SystemTime::now();
+        self.issue_valid(role, name, now - CLOCK_SKEW_MAX, now + NODE_VALID)
+    }
+
+    /// As [`Ca::issue`], for a given time.
+    pub fn issue_valid(
+        &self,
+        role: Role,
+        name: &str,
+        from: SystemTime,
+        until: SystemTime,
+    ) -> Result<Identity, IdentityError> {
+        let own = PeerIdentity::new(role, name)?;
+        let mut names = vec![own.dns_name()];
+        if role == Role::Core {
+            names.push(ANY_CORE.to_owned());
+        }
+        let mut params = CertificateParams::new(names).map_err(issue_error)?;
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, own.dns_name());
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        // Every node dials and is dialled.
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.use_authority_key_identifier_extension = true;
+        set_validity(&mut params, from, until);
+        let key = KeyPair::generate().map_err(issue_error)?;
+        let certificate = params.signed_by(&key, &self.issuer).map_err(issue_error)?;
+        Identity::new(
+            self.certificate.clone(),
+            certificate.der().clone(),
+            PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
+            self.certificate_pem.clone(),
+            certificate.pem(),
+            key.serialize_pem(),
+        )
+    }
+}

@@ -1,0 +1,174 @@
+//! One UDP socket: dialling and being dialled.
+
+use super::{Expected, HANDSHAKE_MAX, IDLE_MAX, KEEP_ALIVE, QuicError, keys::EndpointKeys, tls};
+use crate::identity::{Identity, PeerIdentity};
+use quinn::{EndpointConfig, TransportConfig, VarInt, crypto::rustls::HandshakeData};
+use quinn_proto::HashedConnectionIdGenerator;
+use std::{io, net::SocketAddr, net::UdpSocket, path::Path, sync::Arc};
+
+/// Streams that a peer may have open at once. quinn allocates for them ahead: 100 cost 39 KiB per connection.
+const STREAMS_MAX: u32 = 100;
+/// One frame fits without waiting for credit.
+const STREAM_WINDOW: u32 = 4 << 20;
+/// What one peer may make us hold in all its streams.
+const CONNECTION_WINDOW: u32 = 16 << 20;
+/// Half-open connections that wait for our attention: a burst of all boxes of a node.
+const INCOMING_MAX: usize = 8192;
+/// Wanted size of the kernel's buffers; the kernel may give less (`net.core.rmem_max`). Absorbs bursts of connects.
+const SOCKET_BUFFER_LEN: usize = 4 << 20;
+
+/// What an endpoint is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Options<'a> {
+    /// Address to bind; port 0 takes any.
+    pub listen: SocketAddr,
+    pub identity: &'a Identity,
+    /// Where the keys are kept that survive a restart. None: for endpoints that only dial.
+    pub data: Option<&'a Path>,
+    /// Doors that are open to others. Empty: only dials.
+    pub alpns: &'a [&'a [u8]],
+}
+
+/// Cheap to clone; the socket closes with the last clone and the last connection.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    endpoint: quinn::Endpoint,
+    identity: Arc<Identity>,
+    transport: Arc<TransportConfig>,
+}
+
+/// A connection with the peer that the handshake has proven.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    pub connection: quinn::Connection,
+    pub peer: PeerIdentity,
+    /// Which door it asked for: one of [`Options::alpns`].
+    pub alpn: Vec<u8>,
+}
+
+/// A connection that somebody wants; finish it in a task of its own, so that slow peers hold up nobody.
+#[derive(Debug)]
+pub struct Handshake(quinn::Incoming);
+
+impl Endpoint {
+    /// Binds the socket. Needs a tokio runtime.
+    pub fn bind(options: Options<'_>) -> Result<Self, QuicError> {
+        let keys = match options.data {
+            Some(dir) => EndpointKeys::load_or_create(dir)?,
+            None => EndpointKeys::ephemeral(),
+        };
+        let reset = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &keys.reset);
+        let mut config = EndpointConfig::new(Arc::new(reset));
+        config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(keys.cid)));
+
+        let transport = Arc::new(transport());
+        let server = if options.alpns.is_empty() {
+            None
+        } else {
+            let mut server = quinn::ServerConfig::with_crypto(tls::server(options.identity, options.alpns)?);
+            server.transport_config(transport.clone()).max_incoming(INCOMING_MAX);
+            Some(server)
+        };
+        let fail = |source| QuicError::Bind { listen: options.listen, source };
+        let socket = socket(options.listen).map_err(fail)?;
+        let endpoint = quinn::Endpoint::new(config, server, socket, Arc::new(quinn::TokioRuntime)).map_err(fail)?;
+        Ok(Self { endpoint, identity: Arc::new(options.identity.clone()), transport })
+    }
+
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.endpoint.local_addr()
+    }
+
+    /// Who this endpoint is.
+    pub fn own(&self) -> &PeerIdentity {
+        self.identity.own()
+    }
+
+    /// Dials. Fails when somebody else than `expected` answers, or nobody within [`HANDSHAKE_MAX`].
+    ///
+    /// A server that does not take *us* may show that only afterwards, by closing the connection.
+    pub async fn connect(
+        &self,
+        address: SocketAddr,
+        expected: &Expected,
+        alpn: &[u8],
+    ) -> Result<quinn::Connection, QuicError> {
+        let fail = |detail: String| QuicError::Connect { address, expected: expected.to_string(), detail };
+        let mut config = quinn::ClientConfig::new(tls::client(&self.identity, alpn)?);
+        config.transport_config(self.transport.clone());
+        let connecting =
+            self.endpoint.connect_with(config, address, &expected.dns_name()).map_err(|e| fail(e.to_string()))?;
+        match tokio::time::timeout(HANDSHAKE_MAX, connecting).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(e)) => Err(fail(e.to_string())),
+            Err(_) => Err(fail("no answer".into())),
+        }
+    }
+
+    /// The next who knocks; `None` after [`Endpoint::close`].
+    pub async fn accept(&self) -> Option<Handshake> {
+        self.endpoint.accept().await.map(Handshake)
+    }
+
+    /// Connections of both kinds that are open now.
+    pub fn open_connections(&self) -> usize {
+        self.endpoint.open_connections()
+    }
+
+    /// Closes all connections, telling the peers why.
+    pub fn close(&self, reason: &str) {
+        self.endpoint.close(VarInt::from_u32(0), reason.as_bytes());
+    }
+
+    /// Waits until the peers of closed connections have been told.
+    pub async fn wait_idle(&self) {
+        self.endpoint.wait_idle().await;
+    }
+}
+
+impl Handshake {
+    /// Completes the handshake and says who came, to which door.
+    pub async fn finish(self) -> Result<Accepted, QuicError> {
+        let fail = |e: String| QuicError::Handshake(e);
+        let connecting = self.0.accept().map_err(|e| fail(e.to_string()))?;
+        let connection = tokio::time::timeout(HANDSHAKE_MAX, connecting)
+            .await
+            .map_err(|_| fail("it took too long".into()))?
+            .map_err(|e| fail(e.to_string()))?;
+        let peer = PeerIdentity::of(&connection)?;
+        let alpn = connection
+            .handshake_data()
+            .and_then(|any| any.downcast::<HandshakeData>().ok())
+            .and_then(|data| data.protocol)
+            .ok_or_else(|| fail("the peer asked for no protocol".into()))?;
+        Ok(Accepted { connection, peer, alpn })
+    }
+
+    /// Turns it away without a handshake, when there are too many already.
+    pub fn refuse(self) {
+        self.0.refuse();
+    }
+}
+
+fn transport() -> TransportConfig {
+    let mut transport = TransportConfig::default();
+    transport
+        .max_concurrent_bidi_streams(STREAMS_MAX.into())
+        .max_concurrent_uni_streams(0u32.into())
+        .stream_receive_window(STREAM_WINDOW.into())
+        .receive_window(CONNECTION_WINDOW.into())
+        .send_window(CONNECTION_WINDOW.into())
+        .datagram_receive_buffer_size(None)
+        .keep_alive_interval(Some(KEEP_ALIVE))
+        .max_idle_timeout(Some(IDLE_MAX.try_into().expect("three seconds fit into a QUIC idle timeout")));
+    transport
+}
+
+fn socket(listen: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(listen), socket2::Type::DGRAM, None)?;
+    // More than the kernel allows is cut down to what it allows, which is no error.
+    socket.set_recv_buffer_size(SOCKET_BUFFER_LEN)?;
+    socket.set_send_buffer_size(SOCKET_BUFFER_LEN)?;
+    socket.bind(&listen.into())?;
+    Ok(socket.into())
+}

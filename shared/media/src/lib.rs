@@ -1,1 +1,35 @@
-//! placeholder
+//! The SFU: what a media node (box or relay) does with the packets of its browsers, without sockets and without a clock.
+//!
+//! Place: `wire`, `placement` <- **media** <- `net` (sockets, HTTP, WebSocket) <- `edge`, `core`.
+//!
+//! One [`Engine`] serves the rooms of one UDP port. The shell around it hands in datagrams, control messages and the
+//! time, and takes out datagrams and control messages:
+//!
+//! ```text
+//!   join(ticket's claims, offer) -> answer          control(session, ToNode)
+//!            |                                              |
+//!   handle_datagram ->  stun -> dtls -> srtp -> rtp -> slot -> seal  -> drain_transmits (GSO runs per destination)
+//!   handle_timeout  ->  rtcp, speakers, layers, roster               -> poll_control
+//! ```
+//!
+//! The loop contract: after any batch of `join`, `control`, `leave`, `handle_datagram` and `handle_timeout`, call
+//! [`Engine::drain_transmits`] once, [`Engine::poll_control`] until it is empty, and wait until [`Engine::poll_timeout`]
+//! or the next input. Hand in a whole batch of received datagrams before draining: the packets of one frame then leave
+//! as one run per listener.
+//!
+//! It must not: open sockets, read a clock, check tickets (the shell does, with `placement`), or trust a peer. Whatever
+//! comes from the network is bounded before it is stored, and nothing of it can make this crate panic.
+//!
+//! Specifications: ICE-lite RFC 8445 §2.5, STUN RFC 8489, DTLS 1.2 RFC 6347 with DTLS-SRTP RFC 5764, SRTP RFC 3711 with
+//! AEAD_AES_128_GCM RFC 7714, RTP RFC 3550, NACK and PLI RFC 4585, RTX RFC 4588, VP8 RFC 7741, audio levels RFC 6464,
+//! JSEP RFC 8829, simulcast RFC 8853.
+
+pub mod engine;
+mod id;
+mod stats;
+mod transmit;
+
+pub use engine::{Config, Engine, EngineError, JoinError, Joined};
+pub use id::{LeaveReason, SessionId, SessionIdError};
+pub use stats::{DropReason, Stats};
+pub use transmit::TransmitSink;

@@ -9,10 +9,14 @@
 //! - [`config`]: reading a configuration file, naming what is wrong in it
 //! - [`datadir`]: a node's data folder: version and lock
 //! - [`observe`]: tracing, metrics and the admin listener
+//! - [`bind`]: listening sockets whose errors say what they were for
+//! - [`lifeline`]: child processes that do not outlive their parent
 
+pub mod bind;
 pub mod config;
 pub mod datadir;
 pub mod identity;
+pub mod lifeline;
 pub mod media;
 pub mod observe;
 pub mod quic;

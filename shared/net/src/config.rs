@@ -54,7 +54,7 @@ pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
 pub fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, ConfigError> {
     toml::from_str(text).map_err(|error| {
         let start = error.span().map_or(0, |span| span.start).min(text.len());
-        let before = text.as_bytes()[..start].iter().filter(|b| **b == b'\n').count();
+        let before = text.as_bytes()[..start].split(|b| *b == b'\n').count() - 1;
         ConfigError::Invalid {
             path: path.to_owned(),
             line: before + 1,

@@ -5,7 +5,7 @@
 //! The kernel watches the *thread* that started the child: start children from a thread that lives as long as the process
 //! (the main thread, or a worker of a tokio runtime), never from `spawn_blocking`.
 
-use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal, test_kill_process};
 
 /// Holds the parent's process id.
 pub const PARENT_ENV: &str = "SCHULHOF_PARENT_PID";
@@ -32,6 +32,10 @@ pub enum LifelineError {
 pub fn hold() -> Result<(), LifelineError> {
     let Ok(text) = std::env::var(PARENT_ENV) else { return Ok(()) };
     let parent = text.parse().ok().and_then(Pid::from_raw).ok_or(LifelineError::BadParent)?;
+    if getppid() != Some(parent) && test_kill_process(parent).is_ok() {
+        // Inherited: the parent, which was tied itself, started this process without tying it.
+        return Ok(());
+    }
     // Not SIGTERM: a child that hangs while it stops would stay. The stores survive a kill.
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|e| LifelineError::Refused(e.into()))?;
     // The parent may have died before the call above.

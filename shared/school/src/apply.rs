@@ -1,8 +1,19 @@
-//! Rules and effects.
+//! Applies operations at their place: numbering per device, then rules and effects.
+//!
+//! An operation that the rules reject still takes its place in the log and its device's number; one that was seen before
+//! ([`Applied::Duplicate`]) or whose predecessors are missing ([`Applied::Gap`]) takes neither.
+//!
+//! Two promises that `shared/sync` builds on: an operation's verdict and effect do not depend on the position it is given,
+//! and what it writes holds no other position than its own. So a waiting operation may be confirmed in place, without
+//! replaying those behind it.
 
 use crate::{
-    op::Operation,
-    store::{Kv, KvMut},
+    effect,
+    key,
+    op::{Actor, Envelope, MalformedOperation, Operation},
+    record::{self, Device, Head},
+    reject::Reject,
+    store::{Changes, Kv, KvMut, Overlay},
 };
 use schulhof_wire::{AccountId, ConferenceId, LogIndex, RoomId};
 
@@ -14,15 +25,17 @@ pub enum Position {
     Pending(u64),
 }
 
-/// Why a rule forbids an operation. The code (kebab-case, [`Reject::code`]) is what the log and the clients keep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Reject {
-    #[error("only members may do this in the room")]
-    NotAMember,
-    // the implementation adds the others
+impl Position {
+    /// What a client may see of it.
+    pub fn index(self) -> Option<LogIndex> {
+        match self {
+            Position::Confirmed(index) => Some(index),
+            Position::Pending(_) => None,
+        }
+    }
 }
 
-/// What a change may interest: the box derives from it whom to tell what.
+/// What a change may interest: the box derives from it whom to tell what (see `view::audience`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     Message { room: RoomId, position: Position },
@@ -39,6 +52,16 @@ pub enum Outcome {
     Rejected(Reject),
 }
 
+impl Outcome {
+    /// As the log's entry says it: `None` is accepted.
+    pub fn rejected(&self) -> Option<&'static str> {
+        match self {
+            Outcome::Accepted => None,
+            Outcome::Rejected(reject) => Some(reject.code()),
+        }
+    }
+}
+
 /// What [`apply`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Applied {
@@ -51,11 +74,79 @@ pub enum Applied {
 }
 
 /// Applies an operation at its place. The only function that writes.
-pub fn apply(_store: &mut impl KvMut, _position: Position, _op: &Operation) -> Applied {
-    unreachable!("placeholder of the first hour")
+///
+/// # Panics
+/// If a confirmed position does not follow on the store's head: then log and state are not of one piece.
+pub fn apply(store: &mut impl KvMut, position: Position, op: &Operation) -> Applied {
+    enter(store, position, (&op.device, op.seq.0, &op.actor), |store, changes| {
+        effect::perform(store, position, op, changes)
+    })
 }
 
-/// Would it be accepted now? Writes nothing.
-pub fn check(_store: &impl Kv, _op: &Operation) -> Result<(), Reject> {
-    unreachable!("placeholder of the first hour")
+/// [`apply`] for an operation as it stands in the log.
+///
+/// What this version cannot decode, but whose envelope it can read, becomes an entry rejected as
+/// [`Reject::UnknownOperation`]; the operation is then not given back. Versions that know a new kind must not be mixed
+/// among the nodes that order one school with versions that don't; boxes follow the core's verdict (see `shared/sync`).
+/// Without a readable envelope nothing happens: the door must have kept it out.
+pub fn apply_encoded(
+    store: &mut impl KvMut,
+    position: Position,
+    bytes: &[u8],
+) -> Result<(Applied, Option<Operation>), MalformedOperation> {
+    match Operation::decode(bytes) {
+        Ok(op) => Ok((apply(store, position, &op), Some(op))),
+        Err(_) => Ok((apply_unknown(store, position, &Envelope::decode(bytes)?), None)),
+    }
+}
+
+/// Gives an operation its place and number, rejected as [`Reject::UnknownOperation`].
+pub fn apply_unknown(store: &mut impl KvMut, position: Position, envelope: &Envelope) -> Applied {
+    enter(store, position, (&envelope.device, envelope.seq.0, &envelope.actor), |_, _| Err(Reject::UnknownOperation))
+}
+
+/// Would it be accepted now? Writes nothing, and does not look at the device's numbering.
+pub fn check(store: &impl Kv, op: &Operation) -> Result<(), Reject> {
+    match record::load::<Device>(store, &key::device(&op.device)) {
+        Some(device) if device.owner != op.actor => return Err(Reject::DeviceOfAnother),
+        _ => {}
+    }
+    let mut scratch = Changes::default();
+    let mut overlay = Overlay { base: store, changes: &mut scratch };
+    effect::perform(&mut overlay, Position::Pending(u64::MAX), op, &mut Vec::new())
+}
+
+/// Numbering, head and device around what an operation does.
+fn enter<S: KvMut>(
+    store: &mut S,
+    position: Position,
+    (device, seq, actor): (&schulhof_wire::DeviceId, u64, &Actor),
+    act: impl FnOnce(&mut S, &mut Vec<Change>) -> Result<(), Reject>,
+) -> Applied {
+    let known: Option<Device> = record::load(store, &key::device(device));
+    let foreign = known.as_ref().is_some_and(|known| known.owner != *actor);
+    // Another actor on this device counts by itself: a stranger's operation must not take a number that the owner may have
+    // been given a receipt for.
+    let counter_key = if foreign { key::device_of_another(device, actor) } else { key::device(device) };
+    let last = if foreign { record::load::<Device>(store, &counter_key) } else { known }.map_or(0, |counter| counter.seq);
+    if seq <= last {
+        return Applied::Duplicate;
+    }
+    if seq != last + 1 {
+        return Applied::Gap { expected: last + 1 };
+    }
+    if let Position::Confirmed(index) = position {
+        let head = record::load::<Head>(store, key::HEAD).map_or(0, |head| head.0.0);
+        assert_eq!(index.0, head + 1, "an entry must follow on the head of the state");
+    }
+    let mut changes = Vec::new();
+    let done = if foreign { Err(Reject::DeviceOfAnother) } else { act(store, &mut changes) };
+    record::save(store, &counter_key, &Device { seq, owner: actor.clone() });
+    if let Position::Confirmed(index) = position {
+        record::save(store, key::HEAD, &Head(index));
+    }
+    match done {
+        Ok(()) => Applied::Entry { outcome: Outcome::Accepted, changes },
+        Err(reject) => Applied::Entry { outcome: Outcome::Rejected(reject), changes: Vec::new() },
+    }
 }

@@ -5,15 +5,25 @@
 //! operations in the same order give the same bytes in the store, on every replica, for ever.
 //!
 //! - [`op`]: what a person or a door does
+//! - [`mod@apply`]: an operation at its place: numbering per device, verdict, changes
+//! - `effect`: rules and effects of each kind; `rule`: limits of texts and who may what
+//! - `key`, `record`: layout of the store: ordered keys, versioned values
 //! - [`store`]: the key-value trait, in memory and as an overlay
-//! - [`mod@apply`]: rules and effects of each operation
 //! - [`view`]: what an account may see, read from a store
+//! - [`reject`]: stable reasons of rejection
 
 pub mod apply;
+mod effect;
+mod key;
 pub mod op;
+mod record;
+pub mod reject;
+mod rule;
 pub mod store;
 pub mod view;
 
-pub use apply::{Applied, Change, Outcome, Position, Reject, apply, check};
-pub use op::{Body, GroupKind, Operation, Role};
-pub use store::{Kv, KvMut, MemoryKv, Overlay};
+pub use apply::{Applied, Change, Outcome, Position, apply, apply_encoded, apply_unknown, check};
+pub use op::{Actor, Body, Envelope, GroupKind, MalformedOperation, Operation, Role};
+pub use reject::Reject;
+pub use store::{Changes, Kv, KvMut, Layered, MemoryKv, Overlay};
+

@@ -22,7 +22,7 @@ pub struct Operation {
     pub body: Body,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum Actor {
     Account(AccountId),
@@ -91,12 +91,73 @@ pub enum Body {
     ConferenceClose { conference: ConferenceId },
 }
 
+/// What every operation has, of whichever kind and version.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Envelope {
+    pub device: DeviceId,
+    pub seq: Seq,
+    pub actor: Actor,
+}
+
+/// Not an operation of any version.
+#[derive(Debug, thiserror::Error)]
+#[error("not an operation: {0}")]
+pub struct MalformedOperation(#[from] serde_json::Error);
+
+impl Envelope {
+    /// Reads device, number and actor of an encoded operation, whatever its body.
+    pub fn decode(bytes: &[u8]) -> Result<Self, MalformedOperation> {
+        Ok(serde_json::from_slice(bytes)?)
+    }
+}
+
 impl Operation {
     pub fn encode(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("an operation is always valid JSON")
     }
 
+    /// An unknown kind of body is an error that names it, and so is an unknown field of a known kind.
     pub fn decode(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_kind_is_an_error_that_names_it_but_its_envelope_is_readable() {
+        let bytes = br#"{"device":"d","seq":3,"actor":{"account":"a"},"at":1,"body":{"type":"poll.create","poll":"p"}}"#;
+        let error = Operation::decode(bytes).unwrap_err().to_string();
+        assert!(error.contains("unknown variant `poll.create`"), "{error}");
+        let envelope = Envelope::decode(bytes).unwrap();
+        assert_eq!(envelope.seq, Seq(3));
+        assert_eq!(envelope.actor, Actor::Account(AccountId::new("a").unwrap()));
+    }
+
+    #[test]
+    fn an_unknown_field_or_a_bad_identifier_is_an_error() {
+        for body in [
+            r#"{"type":"message.post","room":"r","text":"x","urgent":true}"#,
+            r#"{"type":"message.post","room":"r/../s","text":"x"}"#,
+            r#"{"type":"message.post","room":"r"}"#,
+            r#"{"type":"message.post","room":"r","text":7}"#,
+        ] {
+            let bytes = format!(r#"{{"device":"d","seq":1,"actor":"operator","at":1,"body":{body}}}"#);
+            assert!(Operation::decode(bytes.as_bytes()).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn an_operation_survives_encoding() {
+        let op = Operation {
+            device: DeviceId::new("d").unwrap(),
+            seq: Seq(1),
+            actor: Actor::Operator,
+            at: Hlc::from_ms(1_700_000_000_000),
+            body: Body::SchoolName { name: "Grundschule \u{e4}\n\"x\"".into() },
+        };
+        assert_eq!(Operation::decode(&op.encode()).unwrap(), op);
     }
 }

@@ -1,14 +1,24 @@
 //! What an account may see, read from a store (confirmed state, or confirmed state under the box's overlay).
+//!
+//! Nothing here scans a room's history: lists read counters and the newest message, pages read what they show.
+
+mod people;
+mod rooms;
+
+pub use people::{account, credentials, groups, people};
+pub use rooms::{audience, conference, direct_room_id, members, message_at, messages, room, rooms};
 
 use crate::{
-    op::{GroupKind, Role},
+    key,
+    op::{Actor, GroupKind, Role},
+    record::{self, Device, Head, School},
     store::Kv,
 };
 use schulhof_wire::{AccountId, ConferenceId, DeviceId, GroupId, Hlc, LogIndex, RoomId, Seq};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum RoomKind {
     /// Belongs to a class, course or staff group.
@@ -97,12 +107,45 @@ pub struct Credentials {
     pub password: String,
 }
 
-// The implementation gives, all taking `&impl Kv` first:
-//   school_name, credentials(login), account(id), people(viewer), groups(viewer), rooms(viewer), room(viewer, room),
-//   messages(viewer, room, before: Option<LogIndex>, limit) -> Result<Page<MessageView>, Reject>,
-//   message_at(viewer, room, position), conference(viewer, conference), members(room),
-//   device(device) -> Seq (highest applied), audience(&Change) -> Vec<AccountId>,
-//   direct_room_id(a, b), state_hash() -> [u8; 32] (BLAKE3 over all keys and values in order)
-pub fn school_name(_store: &impl Kv) -> String {
-    unreachable!("placeholder of the first hour")
+/// What the box itself needs to know of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountView {
+    pub account: AccountId,
+    pub login: String,
+    pub name: String,
+    pub role: Role,
+    pub locked: bool,
+}
+
+/// Empty until the school was named.
+pub fn school_name(store: &(impl Kv + ?Sized)) -> String {
+    record::load::<School>(store, key::SCHOOL).map_or_else(String::new, |school| school.name)
+}
+
+/// Index of the last entry applied to a confirmed state.
+pub fn head(store: &(impl Kv + ?Sized)) -> LogIndex {
+    record::load::<Head>(store, key::HEAD).map_or(LogIndex(0), |head| head.0)
+}
+
+/// Highest number of the device that was applied.
+pub fn device(store: &(impl Kv + ?Sized), device: &DeviceId) -> Seq {
+    Seq(record::load::<Device>(store, &key::device(device)).map_or(0, |device| device.seq))
+}
+
+/// Who owns a device: its first actor.
+pub fn device_owner(store: &(impl Kv + ?Sized), device: &DeviceId) -> Option<Actor> {
+    record::load::<Device>(store, &key::device(device)).map(|device| device.owner)
+}
+
+/// BLAKE3 over all keys and values in order, each behind its length: equal on all replicas that applied the same entries.
+pub fn state_hash(store: &(impl Kv + ?Sized)) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    store.scan(key::FIRST, key::END, false, &mut |key, value| {
+        for bytes in [key, value] {
+            hasher.update(&(bytes.len() as u64).to_be_bytes());
+            hasher.update(bytes);
+        }
+        true
+    });
+    hasher.finalize().into()
 }

@@ -1,1 +1,15 @@
-//! placeholder
+//! Tools of simulations: numbers from a seed, a clock that moves when told, a link that delays, loses, doubles and reorders.
+//!
+//! Place: for tests only; uses no other crate of ours, so that every crate's tests may use it.
+//!
+//! - [`Rng`]: the same seed gives the same run
+//! - [`Clock`]: virtual milliseconds
+//! - [`Link`]: one direction of a way between two nodes, for messages of any type
+
+mod clock;
+mod link;
+mod rng;
+
+pub use clock::Clock;
+pub use link::{Conditions, Link};
+pub use rng::Rng;

@@ -1,0 +1,48 @@
+//! What each kind of operation does. Every effect first asks all of its rules, then writes: a rejected operation leaves no
+//! trace besides its number.
+
+mod account;
+pub mod conference;
+mod message;
+mod room;
+
+use crate::{
+    apply::{Change, Position},
+    op::{Body, Operation},
+    reject::Reject,
+    rule,
+    store::KvMut,
+};
+
+/// Rules and effect of an operation that is the next of its device.
+pub fn perform(
+    store: &mut impl KvMut,
+    position: Position,
+    op: &Operation,
+    changes: &mut Vec<Change>,
+) -> Result<(), Reject> {
+    let acting = rule::acting(store, &op.actor)?;
+    match &op.body {
+        Body::SchoolName { name } => account::name_school(store, &acting, name),
+        Body::AccountCreate { account, login, name, role, password } => {
+            let new = account::New { account, login, name, role: *role, password };
+            account::create(store, &acting, &new, changes)
+        }
+        Body::AccountPassword { account, password } => account::set_password(store, &acting, account, password, changes),
+        Body::AccountLock { account, locked } => account::lock(store, &acting, account, *locked, changes),
+        Body::GroupCreate { group, name, kind } => room::create_group(store, &acting, group, name, *kind, changes),
+        Body::GroupMembers { group, add, remove } => {
+            room::change_group_members(store, &acting, group, add, remove, changes)
+        }
+        Body::RoomCreate { room, name, members } => room::create(store, &acting, room, name, members, changes),
+        Body::RoomMembers { room, add, remove } => room::change_members(store, &acting, room, add, remove, changes),
+        Body::RoomDirect { with } => room::open_direct(store, &acting, with, changes),
+        Body::MessagePost { room, text } => message::post(store, &acting, position, op, (room, text), changes),
+        Body::ReadMark { room, upto } => message::mark_read(store, &acting, room, *upto, changes),
+        Body::ConferenceOpen { conference, room, title, expected } => {
+            let new = conference::New { conference, room, title, expected: *expected, at: op.at };
+            conference::open(store, &acting, &new, changes)
+        }
+        Body::ConferenceClose { conference } => conference::close(store, &acting, conference, changes),
+    }
+}

@@ -53,7 +53,7 @@ impl TicketError {
             Self::Forged => "ticket-forged",
             Self::OutOfBounds(_) => "ticket-out-of-bounds",
             Self::Expired(_) => "ticket-expired",
-            Self::WrongNode(_) => "ticket-wrong-node",
+            Self::WrongNode(_) => "ticket-other-node",
         }
     }
 }

@@ -72,7 +72,7 @@ fn a_ticket_is_refused_at_any_other_node() {
     let text = key(1).sign(&claims());
     let refused = keys().verify(&text, NOW_MS, &name("sued"));
     assert_eq!(refused, Err(TicketError::WrongNode(name("sued"))));
-    assert_eq!(refused.unwrap_err().code(), "ticket-wrong-node");
+    assert_eq!(refused.unwrap_err().code(), "ticket-other-node");
 }
 
 #[test]

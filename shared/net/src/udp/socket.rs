@@ -25,6 +25,20 @@ pub struct SendStats {
     pub gso_refused: u64,
 }
 
+impl SendStats {
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            datagrams: self.datagrams + other.datagrams,
+            bytes: self.bytes + other.bytes,
+            calls: self.calls + other.calls,
+            dropped_full: self.dropped_full + other.dropped_full,
+            dropped_unreachable: self.dropped_unreachable + other.dropped_unreachable,
+            gso_refused: self.gso_refused + other.gso_refused,
+        }
+    }
+}
+
 /// A non-blocking UDP socket with large buffers, GSO and GRO.
 #[derive(Debug)]
 pub struct MediaSocket {

@@ -1,0 +1,159 @@
+//! What the node counts, for `/metrics`, `/status` and tests. The worker thread publishes a snapshot now and then; readers
+//! never touch the engine.
+
+use crate::udp::SendStats;
+use metrics::{Counter, Gauge, counter, gauge};
+use parking_lot::Mutex;
+use schulhof_media::{DropReason, Stats};
+use schulhof_wire::{NodeName, ticket::NodeKind};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The node's counters at one time, all from its start.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    pub engine: Stats,
+    pub sent: SendStats,
+    /// Joins by outcome: `ok`, or the problem's code.
+    pub joins: BTreeMap<&'static str, u64>,
+}
+
+/// `/status` of a media node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// `box-media` or `relay`.
+    pub kind: String,
+    pub name: NodeName,
+    pub pid: u32,
+    pub participants: u32,
+    pub rooms: u32,
+    /// Places reserved ahead; a box's media process knows of none, its box keeps the book.
+    pub reserved: u32,
+    pub participants_max: u32,
+    pub forwarded_packets: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Meter {
+    published: Mutex<(Stats, SendStats)>,
+    joins: Mutex<BTreeMap<&'static str, u64>>,
+    instruments: Instruments,
+}
+
+impl Meter {
+    pub fn new() -> Self {
+        let instruments = Instruments::new();
+        Self { published: Mutex::default(), joins: Mutex::default(), instruments }
+    }
+
+    pub fn publish(&self, engine: Stats, sent: SendStats) {
+        self.instruments.set(&engine, &sent);
+        *self.published.lock() = (engine, sent);
+    }
+
+    /// `outcome` is one of the problem codes, or `ok`: a handful.
+    pub fn joined(&self, outcome: &'static str) {
+        *self.joins.lock().entry(outcome).or_default() += 1;
+        counter!("schulhof_media_joins_total", "outcome" => outcome).increment(1);
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        let (engine, sent) = self.published.lock().clone();
+        Snapshot { engine, sent, joins: self.joins.lock().clone() }
+    }
+
+    pub fn status(&self, name: &NodeName, kind: NodeKind, participants_max: u32, reserved: u32) -> Status {
+        let (engine, _) = &*self.published.lock();
+        Status {
+            kind: match kind {
+                NodeKind::Box => "box-media".into(),
+                NodeKind::Relay => "relay".into(),
+            },
+            name: name.clone(),
+            pid: std::process::id(),
+            participants: engine.participants as u32,
+            rooms: engine.rooms as u32,
+            reserved,
+            participants_max,
+            forwarded_packets: engine.forwarded_packets,
+        }
+    }
+}
+
+struct Instruments {
+    participants: Gauge,
+    rooms: Gauge,
+    /// In the order of the values in [`Self::set`].
+    counters: Vec<Counter>,
+    dropped: Vec<(DropReason, Counter)>,
+}
+
+impl std::fmt::Debug for Instruments {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Instruments").finish_non_exhaustive()
+    }
+}
+
+impl Instruments {
+    const COUNTERS: [&str; 17] = [
+        "schulhof_media_handshakes_total",
+        "schulhof_media_received_packets_total",
+        "schulhof_media_received_bytes_total",
+        "schulhof_media_forwarded_packets_total",
+        "schulhof_media_forwarded_bytes_total",
+        "schulhof_media_retransmitted_packets_total",
+        "schulhof_media_retransmissions_missed_total",
+        "schulhof_media_nacks_sent_total",
+        "schulhof_media_plis_sent_total",
+        "schulhof_media_plis_received_total",
+        "schulhof_media_video_switches_total",
+        "schulhof_media_sent_datagrams_total",
+        "schulhof_media_sent_bytes_total",
+        "schulhof_media_send_calls_total",
+        "schulhof_media_send_dropped_full_total",
+        "schulhof_media_send_dropped_unreachable_total",
+        "schulhof_media_gso_refused_total",
+    ];
+
+    fn new() -> Self {
+        Self {
+            participants: gauge!("schulhof_media_participants"),
+            rooms: gauge!("schulhof_media_rooms"),
+            counters: Self::COUNTERS.into_iter().map(|name| counter!(name)).collect(),
+            dropped: DropReason::ALL
+                .into_iter()
+                .map(|reason| (reason, counter!("schulhof_media_dropped_packets_total", "reason" => reason.as_str())))
+                .collect(),
+        }
+    }
+
+    fn set(&self, engine: &Stats, sent: &SendStats) {
+        self.participants.set(engine.participants as f64);
+        self.rooms.set(engine.rooms as f64);
+        let values: [u64; Self::COUNTERS.len()] = [
+            engine.handshakes,
+            engine.received_packets,
+            engine.received_bytes,
+            engine.forwarded_packets,
+            engine.forwarded_bytes,
+            engine.retransmitted_packets,
+            engine.retransmissions_missed,
+            engine.nacks_sent,
+            engine.plis_sent,
+            engine.plis_received,
+            engine.video_switches,
+            sent.datagrams,
+            sent.bytes,
+            sent.calls,
+            sent.dropped_full,
+            sent.dropped_unreachable,
+            sent.gso_refused,
+        ];
+        for (counter, value) in self.counters.iter().zip(values) {
+            counter.absolute(value);
+        }
+        for (reason, counter) in &self.dropped {
+            counter.absolute(engine.dropped(*reason));
+        }
+    }
+}

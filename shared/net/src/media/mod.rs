@@ -1,0 +1,30 @@
+//! The media node: the same code in a box's media process and in a relay.
+//!
+//! ```text
+//!  browser --POST /media/join-->  door  --commands (bounded)-->  worker thread: schulhof_media::Engine
+//!          --WebSocket--------->  control  <--mailbox----------      | datagrams: net::udp
+//!          <==UDP: ICE, DTLS, SRTP==================================='
+//! ```
+//!
+//! What it must not do: ask anybody. A ticket is all that a join needs, so the node works with the core, the line and even
+//! the box's web process gone.
+//!
+//! - [`config`]: what an operator sets
+//! - `door`: HTTP: limits, ticket, offer, CORS; `http`: the listener with its own limits
+//! - `control`: the WebSocket of a connection; `mailbox`: what waits to be told on it, bounded
+//! - `worker`: the thread that owns the engine and its sockets
+//! - `meter`: counters for `/metrics` and `/status`
+//! - `node`: the parts put together
+
+pub mod config;
+mod control;
+mod door;
+mod http;
+mod mailbox;
+mod meter;
+mod node;
+mod worker;
+
+pub use config::Config;
+pub use meter::{Snapshot, Status};
+pub use node::{Handle, StartError, run, serve};

@@ -1,0 +1,188 @@
+//! A whole media node: sockets, worker thread, HTTP door.
+
+use super::{
+    config::{Config, ConfigProblem},
+    door::{self, Door},
+    http,
+    meter::{Meter, Snapshot, Status},
+    worker::{Command, Commands, Worker},
+};
+use crate::{
+    bind::{self, BindError},
+    observe::{self, Admin, Readiness},
+    udp::MediaSocket,
+};
+use schulhof_media::{Engine, EngineError};
+use schulhof_wire::{NodeName, ticket::NodeKind};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+
+/// Tries to find a port that is free for TCP and UDP alike.
+const PORT_TRIES: usize = 32;
+/// Time to tell everybody where to go before the process ends: a control message and a close frame each.
+const GOODBYE_MAX: Duration = Duration::from_millis(500);
+
+/// Why a media node does not start. One line.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Config(#[from] ConfigProblem),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error("cannot start the media worker: {0}")]
+    Worker(io::Error),
+    #[error("the system gives no randomness: {0}")]
+    Randomness(String),
+}
+
+/// A running media node. Dropping it ends it without a word to its clients; see [`Handle::stop`].
+pub struct Handle {
+    addr: SocketAddr,
+    name: NodeName,
+    kind: NodeKind,
+    participants_max: u32,
+    commands: Commands,
+    meter: Arc<Meter>,
+    stop: watch::Sender<bool>,
+    http: JoinHandle<()>,
+    ended: watch::Receiver<Option<String>>,
+}
+
+/// Binds, starts the worker thread and serves in tasks. Needs a tokio runtime.
+// Nothing is awaited today; a start that measures the machine will.
+#[allow(clippy::unused_async)]
+pub async fn serve(config: Config) -> Result<Handle, StartError> {
+    config.check()?;
+    let (tcp, udp, addr) = bind_both(config.listen)?;
+    let mut seed = [0; 32];
+    aws_lc_rs::rand::fill(&mut seed).map_err(|e| StartError::Randomness(e.to_string()))?;
+    let candidates = config.advertise.iter().map(|ip| SocketAddr::new(*ip, addr.port())).collect();
+    let mut setup = schulhof_media::Config::new(config.name.clone(), config.kind, candidates, seed);
+    setup.sessions_max = config.participants_max as usize;
+    let engine = Engine::new(setup, Instant::now())?;
+    let meter = Arc::new(Meter::new());
+    let (worker, commands) = Worker::new(engine, vec![udp], meter.clone()).map_err(StartError::Worker)?;
+    let ended = start(worker)?;
+    let (stop, stopped) = watch::channel(false);
+    let door = Door::new(config.name.clone(), config.kind, config.ticket_keys, commands.clone(), meter.clone());
+    let http = tokio::spawn(http::serve(tcp, door::router(door), stopped));
+    Ok(Handle {
+        addr,
+        name: config.name,
+        kind: config.kind,
+        participants_max: config.participants_max,
+        commands,
+        meter,
+        stop,
+        http,
+        ended,
+    })
+}
+
+/// A box's media process: serves until the process is asked to stop.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let shutdown = observe::shutdown_signal();
+    let admin = Admin::bind(config.admin)?;
+    let (name, url) = (config.name.clone(), config.url.clone());
+    let node = Arc::new(serve(config).await?);
+    let (ready, status) = (node.clone(), node.clone());
+    let admin = admin.serve(move || ready.readiness(), move || serde_json::json!(status.status(0)));
+    tracing::info!(%name, url, addr = %node.addr(), "the media node is ready");
+    let result = tokio::select! {
+        () = shutdown => Ok(()),
+        reason = node.failed() => Err(anyhow::anyhow!("the media worker ended: {reason}")),
+    };
+    node.stop().await;
+    drop(admin);
+    result
+}
+
+impl Handle {
+    /// Where it listens: TCP and UDP.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The counters as last published, at most a tenth of a second old while there are connections.
+    pub fn snapshot(&self) -> Snapshot {
+        self.meter.snapshot()
+    }
+
+    /// For `/status`; `reserved` is the number of places that the caller's book holds.
+    pub fn status(&self, reserved: u32) -> Status {
+        self.meter.status(&self.name, self.kind, self.participants_max, reserved)
+    }
+
+    /// For `/readyz`.
+    pub fn readiness(&self) -> Readiness {
+        match &*self.ended.borrow() {
+            None => Readiness::ready(),
+            Some(reason) => Readiness::not_ready(reason.clone()),
+        }
+    }
+
+    /// Waits until the worker thread ends, and says why.
+    pub async fn failed(&self) -> String {
+        let mut ended = self.ended.clone();
+        let reason = ended.wait_for(Option::is_some).await.map(|reason| reason.clone());
+        reason.ok().flatten().unwrap_or_else(|| "its thread is gone".into())
+    }
+
+    /// Tells every client that the node is `draining`, so that it goes to its standby, and ends.
+    pub async fn stop(&self) {
+        let goodbye = async {
+            if self.commands.send(Command::Stop).await.is_ok() {
+                self.failed().await;
+            }
+            // The last words are in the mailboxes; the channels' tasks send them.
+            tokio::time::sleep(GOODBYE_MAX / 5).await;
+        };
+        let _ = tokio::time::timeout(GOODBYE_MAX, goodbye).await;
+        let _ = self.stop.send(true);
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let _ = self.commands.try_send(Command::Stop);
+        let _ = self.stop.send(true);
+        self.http.abort();
+    }
+}
+
+/// Runs the worker in a thread of its own; the receiver learns when and why it ends, a panic included.
+fn start(worker: Worker) -> Result<watch::Receiver<Option<String>>, StartError> {
+    let (end, ended) = watch::channel(None);
+    let body = move || {
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| worker.run()));
+        let _ = end.send(Some(match result {
+            Ok(Ok(())) => "stopped".into(),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "a broken invariant, see the log".into(),
+        }));
+    };
+    std::thread::Builder::new().name("media-0".into()).spawn(body).map_err(StartError::Worker)?;
+    Ok(ended)
+}
+
+/// TCP and UDP on the same number.
+fn bind_both(addr: SocketAddr) -> Result<(TcpListener, MediaSocket, SocketAddr), StartError> {
+    let mut tries = PORT_TRIES;
+    loop {
+        tries -= 1;
+        let tcp = bind::tcp(addr, "the media door")?;
+        let both = tcp.local_addr().map_err(|e| BindError::new(addr, "tcp", "the media door", e))?;
+        match MediaSocket::bind(both) {
+            Ok(udp) => return Ok((tcp, udp, both)),
+            Err(error) if addr.port() == 0 && error.kind() == io::ErrorKind::AddrInUse && tries > 0 => {}
+            Err(error) => return Err(BindError::new(both, "udp", "media", error).into()),
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The thread that owns the engine: packets and commands in, packets and messages out, nothing else in between. It never
+//! waits for anybody but the kernel, and joins, which cost a millisecond each, take turns with the packets.
+
+use super::{mailbox::Mailbox, meter::Meter};
+use crate::udp::{MediaSocket, Poller, RecvBatch, SendStats, Waker};
+use schulhof_media::{Engine, JoinError, Joined, LeaveReason, SessionId, TransmitSink};
+use schulhof_wire::{
+    media::{ToClient, ToNode},
+    ticket::Claims,
+};
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// Commands under way to the worker. Full means the worker is a second behind; joins are then refused, not queued.
+const COMMANDS_MAX: usize = 1_024;
+/// Cheap commands handled before packets get their turn again.
+const COMMANDS_PER_TURN: usize = 64;
+/// Batches taken from one socket before what they caused is sent: 32 runs each, a few thousand packets at most.
+const BATCHES_PER_TURN: usize = 2;
+/// How often the counters are published; the cost is some thirty atomic stores.
+const PUBLISH_EVERY: Duration = Duration::from_millis(100);
+/// Longest wait with nothing to do.
+const WAIT_MAX: Duration = Duration::from_secs(1);
+
+pub(super) enum Command {
+    Join {
+        claims: Box<Claims>,
+        offer: String,
+        reply: oneshot::Sender<Result<(Joined, Arc<Mailbox>), JoinError>>,
+    },
+    Control {
+        session: SessionId,
+        message: ToNode,
+    },
+    Leave {
+        session: SessionId,
+        reason: LeaveReason,
+    },
+    /// Says goodbye to everybody and ends the thread.
+    Stop,
+}
+
+/// Sends commands to the worker and wakes it.
+#[derive(Clone)]
+pub(super) struct Commands {
+    queue: mpsc::Sender<Command>,
+    waker: Waker,
+}
+
+/// The worker does not take the command: its queue is full, or it has ended.
+#[derive(Debug)]
+pub(super) struct Busy;
+
+impl Commands {
+    pub fn try_send(&self, command: Command) -> Result<(), Busy> {
+        self.queue.try_send(command).map_err(|_| Busy)?;
+        self.waker.wake();
+        Ok(())
+    }
+
+    /// Waits for room in the queue.
+    pub async fn send(&self, command: Command) -> Result<(), Busy> {
+        self.queue.send(command).await.map_err(|_| Busy)?;
+        self.waker.wake();
+        Ok(())
+    }
+}
+
+pub(super) struct Worker {
+    engine: Engine,
+    sockets: Sockets,
+    poller: Poller,
+    commands: mpsc::Receiver<Command>,
+    mailboxes: HashMap<SessionId, Arc<Mailbox>>,
+    meter: Arc<Meter>,
+    published: Instant,
+    stopping: bool,
+}
+
+impl Worker {
+    pub fn new(engine: Engine, sockets: Vec<MediaSocket>, meter: Arc<Meter>) -> io::Result<(Self, Commands)> {
+        let poller = Poller::new()?;
+        let (queue, commands) = mpsc::channel(COMMANDS_MAX);
+        let waker = poller.waker();
+        let worker = Self {
+            engine,
+            sockets: Sockets(sockets),
+            poller,
+            commands,
+            mailboxes: HashMap::new(),
+            meter,
+            published: Instant::now(),
+            stopping: false,
+        };
+        Ok((worker, Commands { queue, waker }))
+    }
+
+    /// Until told to stop, or until nobody is left who could tell.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut batch = RecvBatch::new();
+        loop {
+            let mut more = self.take_commands();
+            more |= self.take_packets(&mut batch)?;
+            let now = Instant::now();
+            if self.engine.poll_timeout().is_some_and(|at| at <= now) {
+                self.engine.handle_timeout(now);
+            }
+            self.engine.drain_transmits(&mut self.sockets);
+            self.deliver();
+            self.publish(now);
+            if self.stopping {
+                return Ok(());
+            }
+            if !more {
+                self.poller.wait(&self.sockets.0, self.patience(now))?;
+            }
+        }
+    }
+
+    /// True if there may be more.
+    fn take_commands(&mut self) -> bool {
+        for _ in 0..COMMANDS_PER_TURN {
+            match self.commands.try_recv() {
+                Ok(Command::Join { claims, offer, reply }) => {
+                    self.join(*claims, &offer, reply);
+                    return true;
+                }
+                Ok(Command::Control { session, message }) => self.engine.control(Instant::now(), session, message),
+                Ok(Command::Leave { session, reason }) => self.leave(session, reason),
+                Ok(Command::Stop) | Err(mpsc::error::TryRecvError::Disconnected) => {
+                    self.engine.close_all(Instant::now(), LeaveReason::Draining);
+                    self.stopping = true;
+                    return false;
+                }
+                Err(mpsc::error::TryRecvError::Empty) => return false,
+            }
+        }
+        true
+    }
+
+    fn join(&mut self, claims: Claims, offer: &str, reply: oneshot::Sender<Result<(Joined, Arc<Mailbox>), JoinError>>) {
+        let joined = self.engine.join(Instant::now(), claims, offer);
+        let session = joined.as_ref().ok().map(|joined| joined.session);
+        let answer = joined.map(|joined| {
+            let mailbox = Arc::new(Mailbox::default());
+            self.mailboxes.insert(joined.session, mailbox.clone());
+            (joined, mailbox)
+        });
+        // Who asked is gone: so is the connection.
+        if reply.send(answer).is_err()
+            && let Some(session) = session
+        {
+            self.leave(session, LeaveReason::Left);
+        }
+    }
+
+    fn leave(&mut self, session: SessionId, reason: LeaveReason) {
+        self.engine.leave(Instant::now(), session, reason);
+        if reason == LeaveReason::Left {
+            self.mailboxes.remove(&session);
+        }
+    }
+
+    /// True if there may be more.
+    fn take_packets(&mut self, batch: &mut RecvBatch) -> io::Result<bool> {
+        let mut more = false;
+        for socket in &self.sockets.0 {
+            for _ in 0..BATCHES_PER_TURN {
+                more = batch.receive(socket)?;
+                let now = Instant::now();
+                batch.for_each(|source, packet| self.engine.handle_datagram(now, source, packet));
+                if !more {
+                    break;
+                }
+            }
+        }
+        Ok(more)
+    }
+
+    fn deliver(&mut self) {
+        while let Some((session, message)) = self.engine.poll_control() {
+            let last = matches!(message, ToClient::Closing { .. });
+            if let Some(mailbox) = self.mailboxes.get(&session) {
+                mailbox.put(message);
+            }
+            if last {
+                self.mailboxes.remove(&session);
+            }
+        }
+    }
+
+    fn publish(&mut self, now: Instant) {
+        if self.stopping || now.duration_since(self.published) >= PUBLISH_EVERY {
+            self.published = now;
+            self.meter.publish(self.engine.stats(), self.sockets.stats());
+        }
+    }
+
+    fn patience(&self, now: Instant) -> Duration {
+        let timer = self.engine.poll_timeout().map_or(WAIT_MAX, |at| at.saturating_duration_since(now));
+        // What was counted since the last time is to be seen soon, also when nothing more happens.
+        let publish = (self.published + PUBLISH_EVERY).saturating_duration_since(now);
+        timer.min(if self.mailboxes.is_empty() { WAIT_MAX } else { publish })
+    }
+}
+
+/// One per address family is enough: the first that reaches the destination takes the run.
+struct Sockets(Vec<MediaSocket>);
+
+impl TransmitSink for Sockets {
+    fn run(&mut self, dest: SocketAddr, packets: &[u8], segment_len: usize) {
+        let reaches = self.0.iter().position(|socket| socket.reaches(dest));
+        self.0[reaches.unwrap_or(0)].send_run(dest, packets, segment_len);
+    }
+}
+
+impl Sockets {
+    fn stats(&self) -> SendStats {
+        self.0.iter().map(MediaSocket::stats).fold(SendStats::default(), |sum, one| sum.plus(&one))
+    }
+}

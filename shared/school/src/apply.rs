@@ -8,8 +8,7 @@
 //! replaying those behind it.
 
 use crate::{
-    effect,
-    key,
+    effect, key,
     op::{Actor, Envelope, MalformedOperation, Operation},
     record::{self, Device, Head},
     reject::Reject,
@@ -128,7 +127,8 @@ fn enter<S: KvMut>(
     // Another actor on this device counts by itself: a stranger's operation must not take a number that the owner may have
     // been given a receipt for.
     let counter_key = if foreign { key::device_of_another(device, actor) } else { key::device(device) };
-    let last = if foreign { record::load::<Device>(store, &counter_key) } else { known }.map_or(0, |counter| counter.seq);
+    let last =
+        if foreign { record::load::<Device>(store, &counter_key) } else { known }.map_or(0, |counter| counter.seq);
     if seq <= last {
         return Applied::Duplicate;
     }

@@ -28,7 +28,9 @@ pub fn perform(
             let new = account::New { account, login, name, role: *role, password };
             account::create(store, &acting, &new, changes)
         }
-        Body::AccountPassword { account, password } => account::set_password(store, &acting, account, password, changes),
+        Body::AccountPassword { account, password } => {
+            account::set_password(store, &acting, account, password, changes)
+        }
         Body::AccountLock { account, locked } => account::lock(store, &acting, account, *locked, changes),
         Body::GroupCreate { group, name, kind } => room::create_group(store, &acting, group, name, *kind, changes),
         Body::GroupMembers { group, add, remove } => {

@@ -128,7 +128,8 @@ mod tests {
 
     #[test]
     fn an_unknown_kind_is_an_error_that_names_it_but_its_envelope_is_readable() {
-        let bytes = br#"{"device":"d","seq":3,"actor":{"account":"a"},"at":1,"body":{"type":"poll.create","poll":"p"}}"#;
+        let bytes =
+            br#"{"device":"d","seq":3,"actor":{"account":"a"},"at":1,"body":{"type":"poll.create","poll":"p"}}"#;
         let error = Operation::decode(bytes).unwrap_err().to_string();
         assert!(error.contains("unknown variant `poll.create`"), "{error}");
         let envelope = Envelope::decode(bytes).unwrap();

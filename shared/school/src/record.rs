@@ -160,7 +160,10 @@ pub fn ids<T: std::str::FromStr>(store: &(impl Kv + ?Sized), (from, to): &crate:
 }
 
 /// The newest message of a range with its position.
-pub fn newest_message(store: &(impl Kv + ?Sized), (from, to): &crate::key::Range) -> Option<(crate::Position, Message)> {
+pub fn newest_message(
+    store: &(impl Kv + ?Sized),
+    (from, to): &crate::key::Range,
+) -> Option<(crate::Position, Message)> {
     let mut found = None;
     store.scan(from, to, true, &mut |key, value| {
         found = Some((crate::key::position(key), decode(value)));

@@ -34,6 +34,7 @@ rejects! {
     /// The kind of operation is unknown to the version that ordered it.
     UnknownOperation = "unknown-operation", "this kind of operation is not known here";
     DeviceOfAnother = "device-of-another", "another account owns this device";
+    OperationTooLong = "operation-too-long", "an operation has at most 65536 bytes: do it in parts";
     UnknownActor = "unknown-actor", "the acting account does not exist";
     AccountLocked = "account-locked", "the acting account is locked";
     NotAllowed = "not-allowed", "the acting account's role has no right to do this";

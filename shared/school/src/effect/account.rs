@@ -26,12 +26,7 @@ pub struct New<'a> {
     pub password: &'a str,
 }
 
-pub fn create(
-    store: &mut impl KvMut,
-    acting: &Acting,
-    new: &New<'_>,
-    changes: &mut Vec<Change>,
-) -> Result<(), Reject> {
+pub fn create(store: &mut impl KvMut, acting: &Acting, new: &New<'_>, changes: &mut Vec<Change>) -> Result<(), Reject> {
     acting.manages()?;
     rule::login(new.login)?;
     rule::name(new.name)?;

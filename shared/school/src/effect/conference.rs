@@ -63,8 +63,7 @@ pub fn close(
     changes: &mut Vec<Change>,
 ) -> Result<(), Reject> {
     let (account, role) = acting.person()?;
-    let mut conference: Conference =
-        record::load(store, &key::conference(id)).ok_or(Reject::UnknownConference)?;
+    let mut conference: Conference = record::load(store, &key::conference(id)).ok_or(Reject::UnknownConference)?;
     if !may_close(store, &conference, account, rule::is_staff(role)) {
         return Err(Reject::NotAllowed);
     }

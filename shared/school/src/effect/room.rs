@@ -143,13 +143,7 @@ struct Plan {
 
 /// Naming a member again, or somebody who is not in the room as leaving, is no error: two people may do the same at the
 /// same time. Who is named in both lists stays.
-fn plan(
-    store: &impl Kv,
-    id: &RoomId,
-    room: &Room,
-    add: &[AccountId],
-    remove: &[AccountId],
-) -> Result<Plan, Reject> {
+fn plan(store: &impl Kv, id: &RoomId, room: &Room, add: &[AccountId], remove: &[AccountId]) -> Result<Plan, Reject> {
     let mut plan = Plan { join: BTreeSet::new(), leave: BTreeSet::new() };
     for account in add {
         rule::account(store, account)?;

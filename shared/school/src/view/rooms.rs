@@ -175,11 +175,7 @@ pub fn message_at(
 }
 
 /// A conference, open or closed, for the members of its room.
-pub fn conference(
-    store: &(impl Kv + ?Sized),
-    viewer: &AccountId,
-    id: &ConferenceId,
-) -> Result<ConferenceView, Reject> {
+pub fn conference(store: &(impl Kv + ?Sized), viewer: &AccountId, id: &ConferenceId) -> Result<ConferenceView, Reject> {
     let viewing = viewing(store, viewer)?;
     let conference: Conference = record::load(store, &key::conference(id)).ok_or(Reject::UnknownConference)?;
     let room = rule::room(store, &conference.room)?;

@@ -1,0 +1,241 @@
+//! The connection to the core as the box sees it: what is in flight, when to send again, when to connect again.
+//!
+//! Batches answer the load by themselves: with nothing in flight an operation goes at once, otherwise those that come
+//! meanwhile go together. Sending twice is harmless (the core counts by device and number), so every doubt is resolved by
+//! sending again from the doubtful place on.
+
+use crate::outbox::Outbox;
+use schulhof_wire::node::{BATCH_LEN_MAX, EncodedOperation, ToCore};
+use std::collections::VecDeque;
+
+/// Batches in flight: enough that line and disk of the core work at the same time.
+pub const WINDOW_BATCHES_MAX: usize = 4;
+/// Bytes of operations after which a batch ends, well below a frame's limit.
+pub const BATCH_BYTES_MAX: usize = 1 << 20;
+/// A batch without answer, or operations without entry, for this long are sent again: longer than an election.
+pub const RESEND_AFTER_MS: u64 = 10_000;
+/// With nothing else to say the box asks for the head this often.
+pub const PING_EVERY_MS: u64 = 3_000;
+/// A core that says nothing for this long, pings notwithstanding, is left.
+pub const SILENCE_MAX_MS: u64 = 10_000;
+/// Bounds of the time between tries to connect. The upper one is what a school waits at most after a long outage; the lower
+/// one, doubled per try and jittered, spreads the boxes of a land over the core.
+pub const BACKOFF_MIN_MS: u64 = 200;
+pub const BACKOFF_MAX_MS: u64 = 20_000;
+/// Redirects followed at once; then nodes that point at each other are given time.
+pub const REDIRECTS_AT_ONCE_MAX: u32 = 3;
+/// Longest time that a busy core is believed.
+pub const BUSY_MAX_MS: u64 = 30_000;
+
+#[derive(Debug)]
+struct InFlight {
+    batch: u64,
+    first: u64,
+    sent_ms: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    Down {
+        retry_ms: u64,
+    },
+    /// Said hello, not yet welcome.
+    Greeting,
+    Up,
+}
+
+#[derive(Debug)]
+pub struct Uplink {
+    state: State,
+    /// Failed tries in a row.
+    tries: u32,
+    redirects: u32,
+    redirected: bool,
+    next_batch: u64,
+    in_flight: VecDeque<InFlight>,
+    /// Position of the last operation sent on this connection.
+    sent: u64,
+    hold_ms: Option<u64>,
+    /// Something was sent, answered or confirmed.
+    progress_ms: u64,
+    ping_ms: u64,
+    heard_ms: u64,
+}
+
+impl Uplink {
+    pub fn new() -> Self {
+        Self {
+            state: State::Down { retry_ms: 0 },
+            tries: 0,
+            redirects: 0,
+            redirected: false,
+            next_batch: 1,
+            in_flight: VecDeque::new(),
+            sent: 0,
+            hold_ms: None,
+            progress_ms: 0,
+            ping_ms: 0,
+            heard_ms: 0,
+        }
+    }
+
+    pub fn connected(&mut self, now_ms: u64) {
+        self.state = State::Greeting;
+        self.redirected = false;
+        self.in_flight.clear();
+        self.sent = 0;
+        self.hold_ms = None;
+        self.heard_ms = now_ms;
+    }
+
+    pub fn disconnected(&mut self, now_ms: u64, jitter: u64) {
+        let delay_ms = if std::mem::take(&mut self.redirected) && self.redirects <= REDIRECTS_AT_ONCE_MAX {
+            0
+        } else {
+            let ceiling = BACKOFF_MIN_MS.saturating_mul(1 << self.tries.min(16)).min(BACKOFF_MAX_MS);
+            self.tries = self.tries.saturating_add(1);
+            ceiling / 2 + jitter % (ceiling / 2 + 1)
+        };
+        self.state = State::Down { retry_ms: now_ms + delay_ms };
+        self.in_flight.clear();
+        self.hold_ms = None;
+    }
+
+    /// The core will not take us as we are: no use in trying soon.
+    pub fn discouraged(&mut self) {
+        self.tries = self.tries.max(16);
+    }
+
+    pub fn redirected(&mut self, known: bool) {
+        self.redirected = known;
+        self.redirects = self.redirects.saturating_add(1);
+    }
+
+    pub fn welcome(&mut self, now_ms: u64) {
+        self.state = State::Up;
+        self.tries = 0;
+        self.redirects = 0;
+        self.progress_ms = now_ms;
+        self.ping_ms = now_ms + PING_EVERY_MS;
+    }
+
+    pub fn is_greeting(&self) -> bool {
+        matches!(self.state, State::Greeting)
+    }
+
+    pub fn is_up(&self) -> bool {
+        matches!(self.state, State::Up)
+    }
+
+    pub fn is_down(&self) -> bool {
+        matches!(self.state, State::Down { .. })
+    }
+
+    pub fn connect_ms(&self) -> Option<u64> {
+        match self.state {
+            State::Down { retry_ms } => Some(retry_ms),
+            _ => None,
+        }
+    }
+
+    pub fn is_silent(&self, now_ms: u64) -> bool {
+        !self.is_down() && now_ms >= self.heard_ms + SILENCE_MAX_MS
+    }
+
+    pub fn heard(&mut self, now_ms: u64) {
+        self.heard_ms = now_ms;
+    }
+
+    pub fn progress(&mut self, now_ms: u64) {
+        self.progress_ms = now_ms;
+    }
+
+    pub fn committed(&mut self, now_ms: u64, batch: u64) {
+        // Answers to batches that were taken back are old news.
+        self.in_flight.retain(|flying| flying.batch != batch);
+        self.progress_ms = now_ms;
+    }
+
+    /// Nothing of the batch was taken: it goes again, and all behind it, since their numbers follow on its.
+    pub fn busy(&mut self, now_ms: u64, batch: u64, retry_after_ms: u32) {
+        if let Some(place) = self.in_flight.iter().position(|flying| flying.batch == batch) {
+            self.sent = self.in_flight[place].first - 1;
+            self.in_flight.truncate(place);
+        }
+        self.hold_ms = Some(now_ms + u64::from(retry_after_ms).min(BUSY_MAX_MS));
+    }
+
+    pub fn poll_transmit(&mut self, now_ms: u64, outbox: &Outbox) -> Option<ToCore> {
+        if !self.is_up() {
+            return None;
+        }
+        self.resend_if_stuck(now_ms, outbox);
+        if self.hold_ms.is_some_and(|hold_ms| hold_ms <= now_ms) {
+            self.hold_ms = None;
+        }
+        let frame = self.batch(now_ms, outbox).or_else(|| (self.ping_ms <= now_ms).then_some(ToCore::Ping))?;
+        self.ping_ms = now_ms + PING_EVERY_MS;
+        Some(frame)
+    }
+
+    fn resend_if_stuck(&mut self, now_ms: u64, outbox: &Outbox) {
+        if let Some(oldest) = self.in_flight.front() {
+            if now_ms >= oldest.sent_ms + RESEND_AFTER_MS {
+                self.sent = oldest.first - 1;
+                self.in_flight.clear();
+            }
+        } else if outbox.len() > 0 && !outbox.has_after(self.sent) && now_ms >= self.progress_ms + RESEND_AFTER_MS {
+            self.sent = 0;
+        }
+    }
+
+    fn batch(&mut self, now_ms: u64, outbox: &Outbox) -> Option<ToCore> {
+        if self.hold_ms.is_some() || self.in_flight.len() >= WINDOW_BATCHES_MAX || !outbox.has_after(self.sent) {
+            return None;
+        }
+        let mut full = false;
+        let (mut first, mut last, mut bytes) = (0, self.sent, 0);
+        let mut operations = Vec::new();
+        for (position, operation) in outbox.after(self.sent) {
+            let encoded = operation.encode();
+            if operations.len() == BATCH_LEN_MAX || (bytes > 0 && bytes + encoded.len() > BATCH_BYTES_MAX) {
+                full = true;
+                break;
+            }
+            bytes += encoded.len();
+            operations.push(EncodedOperation(encoded));
+            if first == 0 {
+                first = position;
+            }
+            last = position;
+        }
+        // A part of a batch waits for the answer to what is in flight, and grows meanwhile.
+        if !full && operations.len() < BATCH_LEN_MAX && !self.in_flight.is_empty() {
+            return None;
+        }
+        let batch = self.next_batch;
+        self.next_batch += 1;
+        self.sent = last;
+        self.progress_ms = now_ms;
+        self.in_flight.push_back(InFlight { batch, first, sent_ms: now_ms });
+        Some(ToCore::Submit { batch, operations })
+    }
+
+    pub fn poll_timeout(&self, outbox: &Outbox) -> Option<u64> {
+        match self.state {
+            State::Down { retry_ms } => Some(retry_ms),
+            State::Greeting => Some(self.heard_ms + SILENCE_MAX_MS),
+            State::Up => {
+                let stuck_ms = match self.in_flight.front() {
+                    Some(oldest) => Some(oldest.sent_ms + RESEND_AFTER_MS),
+                    None if outbox.len() > 0 && !outbox.has_after(self.sent) => Some(self.progress_ms + RESEND_AFTER_MS),
+                    None => None,
+                };
+                [Some(self.ping_ms), Some(self.heard_ms + SILENCE_MAX_MS), stuck_ms, self.hold_ms]
+                    .into_iter()
+                    .flatten()
+                    .min()
+            }
+        }
+    }
+}

@@ -27,4 +27,5 @@ mod worker;
 
 pub use config::Config;
 pub use meter::{Snapshot, Status};
-pub use node::{Handle, StartError, run, serve};
+pub use node::{Handle, StartError, run, serve, serve_gated};
+pub use worker::Gate;

@@ -5,7 +5,7 @@ use super::{
     door::{self, Door},
     http,
     meter::{Meter, Snapshot, Status},
-    worker::{Command, Commands, Worker},
+    worker::{Command, Commands, Gate, Worker},
 };
 use crate::{
     bind::{self, BindError},
@@ -55,10 +55,15 @@ pub struct Handle {
     ended: watch::Receiver<Option<String>>,
 }
 
-/// Binds, starts the worker thread and serves in tasks. Needs a tokio runtime.
+/// Binds, starts the worker thread and serves in tasks. Needs a tokio runtime. Whoever holds a ticket comes in.
+pub async fn serve(config: Config) -> Result<Handle, StartError> {
+    serve_gated(config, Box::new(|_, _| true)).await
+}
+
+/// As [`serve`], and `gate` has a word on each join, after the ticket.
 // Nothing is awaited today; a start that measures the machine will.
 #[allow(clippy::unused_async)]
-pub async fn serve(config: Config) -> Result<Handle, StartError> {
+pub async fn serve_gated(config: Config, gate: Gate) -> Result<Handle, StartError> {
     config.check()?;
     let (tcp, udp, addr) = bind_both(config.listen)?;
     let mut seed = [0; 32];
@@ -68,7 +73,7 @@ pub async fn serve(config: Config) -> Result<Handle, StartError> {
     setup.sessions_max = config.participants_max as usize;
     let engine = Engine::new(setup, Instant::now())?;
     let meter = Arc::new(Meter::new());
-    let (worker, commands) = Worker::new(engine, vec![udp], meter.clone()).map_err(StartError::Worker)?;
+    let (worker, commands) = Worker::new(engine, gate, vec![udp], meter.clone()).map_err(StartError::Worker)?;
     let ended = start(worker)?;
     let (stop, stopped) = watch::channel(false);
     let door = Door::new(config.name.clone(), config.kind, config.ticket_keys, commands.clone(), meter.clone());

@@ -72,8 +72,13 @@ impl Commands {
     }
 }
 
+/// Asked in the worker's thread for each join, with the number of connections there are: may the holder of this ticket
+/// come in? Must be quick. This is where a relay guards the places that it has promised to others.
+pub type Gate = Box<dyn Fn(&Claims, usize) -> bool + Send>;
+
 pub(super) struct Worker {
     engine: Engine,
+    gate: Gate,
     sockets: Sockets,
     poller: Poller,
     commands: mpsc::Receiver<Command>,
@@ -84,12 +89,18 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub fn new(engine: Engine, sockets: Vec<MediaSocket>, meter: Arc<Meter>) -> io::Result<(Self, Commands)> {
+    pub fn new(
+        engine: Engine,
+        gate: Gate,
+        sockets: Vec<MediaSocket>,
+        meter: Arc<Meter>,
+    ) -> io::Result<(Self, Commands)> {
         let poller = Poller::new()?;
         let (queue, commands) = mpsc::channel(COMMANDS_MAX);
         let waker = poller.waker();
         let worker = Self {
             engine,
+            gate,
             sockets: Sockets(sockets),
             poller,
             commands,
@@ -145,7 +156,11 @@ impl Worker {
     }
 
     fn join(&mut self, claims: Claims, offer: &str, reply: oneshot::Sender<Result<(Joined, Arc<Mailbox>), JoinError>>) {
-        let joined = self.engine.join(Instant::now(), claims, offer);
+        let joined = if (self.gate)(&claims, self.mailboxes.len()) {
+            self.engine.join(Instant::now(), claims, offer)
+        } else {
+            Err(JoinError::NodeFull)
+        };
         let session = joined.as_ref().ok().map(|joined| joined.session);
         let answer = joined.map(|joined| {
             let mailbox = Arc::new(Mailbox::default());

@@ -26,3 +26,6 @@ pub use apply::{Applied, Change, Outcome, Position, apply, apply_encoded, apply_
 pub use op::{Actor, Body, Envelope, GroupKind, MalformedOperation, Operation, Role};
 pub use reject::Reject;
 pub use store::{Changes, Kv, KvMut, Layered, MemoryKv, Overlay};
+
+#[cfg(test)]
+mod tests;

@@ -50,9 +50,8 @@ async fn converse(accepted: Accepted, book: &Book, present: &Present) {
             let mut reader = FrameReader::<ToRelay>::with_limit(recv, REQUEST_LEN_MAX);
             let answer = match reader.read().await {
                 Ok(Some(request)) => answer(book, present, &peer, request),
-                Ok(None) => return,
                 Err(error) if error.is_malformed() => refused("malformed", error.to_string()),
-                Err(_) => return,
+                Ok(None) | Err(_) => return,
             };
             let mut writer = FrameWriter::new(send);
             if writer.write(&answer).await.is_ok() {

@@ -26,15 +26,21 @@ pub struct Budget {
     /// Most people at the same time.
     pub participants: u32,
     /// Most forwarded packets per second over all rooms. Measured when the node starts, or configured.
-    #[serde(default = "unlimited")]
+    #[serde(default = "unlimited", skip_serializing_if = "is_unlimited")]
     pub packets_per_s: u64,
     /// Most forwarded bits per second over all rooms: the line's uplink for those outside, the local network inside.
-    #[serde(default = "unlimited")]
+    #[serde(default = "unlimited", skip_serializing_if = "is_unlimited")]
     pub bits_per_s: u64,
 }
 
 fn unlimited() -> u64 {
     Budget::UNLIMITED
+}
+
+/// Not written: TOML has no integers of 64 bits without a sign.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_unlimited(value: &u64) -> bool {
+    *value == Budget::UNLIMITED
 }
 
 impl Budget {

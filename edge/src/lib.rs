@@ -1,1 +1,39 @@
-//! placeholder
+//! The box: serves one school to its browsers, keeps what they do, and forwards their video inside the building.
+//!
+//! Place: above `net` and the pure crates; the command `schulhof edge` runs it. It never imports the core, and needs it only
+//! to have its operations ordered and kept: without it the school goes on.
+//!
+//! ```text
+//!  browser --HTTP, WebSocket-->  door  ---->  store  <----  link  <--QUIC-->  core
+//!                                 |  ^          |
+//!                                 |  '-- live <-'  notices
+//!                                 '-> placement --QUIC--> relay
+//!                     media (a process of its own) <== browsers' audio and video
+//! ```
+//!
+//! - [`config`]: what an operator sets
+//! - [`store`]: confirmed state, outbox, sessions on disk; one writer, many readers
+//! - [`cache`]: rendered pages of history, never the only copy
+//! - [`live`]: who is told what happens
+//! - [`door`]: HTTP: who may, within which limits, in which form; [`serve`]: the listener under it
+//! - [`link`]: the way to the core
+//! - [`placement`]: where a conference goes, and its tickets; [`media`]: the process that carries it
+//! - [`session`], [`clock`], [`mod@stop`], [`app`]: what the parts share
+
+pub mod app;
+pub mod cache;
+pub mod clock;
+pub mod config;
+pub mod door;
+pub mod link;
+pub mod live;
+pub mod media;
+pub mod placement;
+mod run;
+pub mod serve;
+pub mod session;
+pub mod stop;
+pub mod store;
+
+pub use config::Config;
+pub use run::run;

@@ -1,0 +1,53 @@
+//! The box's HTTP door: who may, within which limits, and in which form. What is done stands in `store`, `live`, `placement`.
+//!
+//! Every request passes the guard (Origin, security headers); every error is problem+json; the account comes from the
+//! session alone; bodies are bounded before they are parsed.
+
+mod body;
+mod cookie;
+mod events;
+mod guard;
+mod limit;
+mod login;
+mod operations;
+mod page;
+pub mod password;
+mod problem;
+mod read;
+mod ticket;
+
+pub use cookie::CookieName;
+pub use guard::Guard;
+pub use limit::LoginLimits;
+pub use password::Passwords;
+pub use problem::Refusal;
+
+use crate::app::App;
+use axum::{
+    Router, middleware,
+    routing::{get, post},
+};
+use std::sync::Arc;
+
+/// The whole door, callable without a socket (give it `ConnectInfo` as an extension).
+pub fn router(app: Arc<App>) -> Router {
+    let guard = app.guard.clone();
+    Router::new()
+        .route("/api/login", post(login::login))
+        .route("/api/logout", post(login::logout))
+        .route("/api/session", get(login::session))
+        .route("/api/people", get(read::people))
+        .route("/api/groups", get(read::groups))
+        .route("/api/rooms", get(read::rooms))
+        .route("/api/rooms/{room}", get(read::room))
+        .route("/api/rooms/{room}/messages", get(read::messages))
+        .route("/api/conferences/{conference}", get(read::conference))
+        .route("/api/conferences/{conference}/ticket", post(ticket::ticket))
+        .route("/api/operations", post(operations::submit))
+        .route("/api/devices/{device}", get(read::device))
+        .route("/api/events", get(events::events))
+        .method_not_allowed_fallback(|| async { Refusal::method_not_allowed() })
+        .fallback(page::page)
+        .layer(middleware::from_fn_with_state(guard, guard::guard))
+        .with_state(app)
+}

@@ -1,0 +1,201 @@
+//! The way to the core: one QUIC stream to whichever node leads the school's group, driving `sync::BoxSync` in the store.
+//!
+//! When to connect, what to send and when to give up is decided there; here stand sockets, names and waiting. A box
+//! without its core goes on serving its school.
+
+use crate::{
+    clock::Monotonic,
+    config::Core,
+    stop::Stop,
+    store::{FrameError, Store},
+};
+use schulhof_net::{
+    identity::{PeerIdentity, Role},
+    quic::{Endpoint, Expected, FrameReader, FrameWriter},
+};
+use schulhof_sync::{Redirect, SyncError};
+use schulhof_wire::{
+    NodeName,
+    node::{ALPN_SYNC, ToBox, ToCore},
+};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::sync::mpsc;
+
+/// Frames on their way into the stream; more stay in the outbox.
+const FRAMES_MAX: usize = 8;
+/// While the disk is unusable there is nothing to say to the core; look again after this.
+const UNUSABLE_PAUSE: Duration = Duration::from_secs(1);
+/// After what cannot be mended by connecting again (another version, a differing state), doubled up to the longest.
+const MISFIT_PAUSE: Duration = Duration::from_secs(1);
+const MISFIT_PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// A node of the core.
+struct Node {
+    name: NodeName,
+    addr: SocketAddr,
+    expected: Expected,
+}
+
+/// Keeps the box connected to the core.
+pub struct Link {
+    store: Arc<Store>,
+    endpoint: Endpoint,
+    nodes: Vec<Node>,
+    clock: Monotonic,
+}
+
+/// Why a connection ended.
+enum End {
+    Redirect(Redirect),
+    /// The core's frames do not fit this box's state or version.
+    Misfit(SyncError),
+    Lost(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for End {
+    fn from(error: E) -> Self {
+        Self::Lost(error.into())
+    }
+}
+
+impl Link {
+    pub fn new(store: Arc<Store>, endpoint: Endpoint, cores: &[Core], clock: Monotonic) -> anyhow::Result<Self> {
+        let node = |core: &Core| -> anyhow::Result<Node> {
+            let expected = Expected::Node(PeerIdentity::new(Role::Core, core.name.as_str())?);
+            Ok(Node { name: core.name.clone(), addr: core.addr, expected })
+        };
+        let nodes = cores.iter().map(node).collect::<Result<_, _>>()?;
+        Ok(Self { store, endpoint, nodes, clock })
+    }
+
+    /// Connects, again and again, until the order to stop.
+    pub async fn run(self, mut stop: Stop) {
+        tokio::select! {
+            () = self.keep_connected() => {}
+            () = stop.ordered() => {}
+        }
+        self.store.link_disconnected();
+    }
+
+    async fn keep_connected(&self) {
+        // Boxes begin at different nodes.
+        let mut turn = rand::random_range(0..self.nodes.len());
+        let mut leader: Option<NodeName> = None;
+        let mut misfit_pause = MISFIT_PAUSE;
+        loop {
+            let state = self.store.link_state();
+            if !state.usable {
+                self.store.recover();
+                tokio::time::sleep(UNUSABLE_PAUSE).await;
+                continue;
+            }
+            if let Some(at_ms) = state.connect_at {
+                tokio::time::sleep_until(self.clock.instant(at_ms)).await;
+            }
+            let named = leader.take().and_then(|name| self.nodes.iter().find(|node| node.name == name));
+            let node = named.unwrap_or_else(|| {
+                turn = (turn + 1) % self.nodes.len();
+                &self.nodes[turn]
+            });
+            let end = self.converse(node, state.generation).await;
+            let was_online = self.store.is_online();
+            self.store.link_disconnected();
+            if was_online {
+                misfit_pause = MISFIT_PAUSE;
+            }
+            match end {
+                End::Redirect(redirect) => leader = redirect.leader,
+                End::Lost(error) if was_online => tracing::warn!(node = %node.name, "the core is lost: {error:#}"),
+                End::Lost(error) => tracing::debug!(node = %node.name, "no way to the core: {error:#}"),
+                End::Misfit(error) => {
+                    tracing::error!(node = %node.name, %error, "the core and this box do not fit");
+                    metrics::counter!("schulhof_edge_core_misfits_total").increment(1);
+                    tokio::time::sleep(misfit_pause).await;
+                    misfit_pause = (misfit_pause * 2).min(MISFIT_PAUSE_MAX);
+                }
+            }
+        }
+    }
+
+    /// One connection, from its hello to its end.
+    async fn converse(&self, node: &Node, generation: u64) -> End {
+        let connection = match self.endpoint.connect(node.addr, &node.expected, ALPN_SYNC).await {
+            Ok(connection) => connection,
+            Err(error) => return error.into(),
+        };
+        let (send, receive) = match connection.open_bi().await {
+            Ok(streams) => streams,
+            Err(error) => return error.into(),
+        };
+        let (frames, waiting) = mpsc::channel(FRAMES_MAX);
+        let writing = write_frames(FrameWriter::new(send), waiting);
+        let end = tokio::select! {
+            end = self.exchange(FrameReader::new(receive), frames, generation) => end,
+            error = writing => error,
+        };
+        connection.close(0u32.into(), b"");
+        end
+    }
+
+    async fn exchange(&self, mut reader: FrameReader<ToBox>, frames: mpsc::Sender<ToCore>, generation: u64) -> End {
+        if frames.send(self.store.link_connected()).await.is_err() {
+            return anyhow::anyhow!("the stream is closed").into();
+        }
+        loop {
+            let mut blocked = true;
+            while let Ok(place) = frames.try_reserve() {
+                match self.store.link_transmit() {
+                    Some(frame) => place.send(frame),
+                    None => {
+                        blocked = false;
+                        break;
+                    }
+                }
+            }
+            let state = self.store.link_state();
+            if state.generation != generation || !state.usable {
+                return anyhow::anyhow!("the box's store was opened again").into();
+            }
+            if state.silent {
+                return anyhow::anyhow!("the core says nothing any more").into();
+            }
+            let timeout = async {
+                match state.timeout {
+                    Some(at_ms) => tokio::time::sleep_until(self.clock.instant(at_ms)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                frame = reader.read() => {
+                    let frame = match frame {
+                        Ok(Some(frame)) => frame,
+                        Ok(None) => return anyhow::anyhow!("the core ended the stream").into(),
+                        Err(error) => return error.into(),
+                    };
+                    match self.store.link_frame(frame).await {
+                        Ok(received) => {
+                            if let Some(redirect) = received.redirect {
+                                return End::Redirect(redirect);
+                            }
+                        }
+                        Err(FrameError::Sync(error)) => return End::Misfit(error),
+                        Err(FrameError::Write(error)) => return error.into(),
+                    }
+                }
+                () = self.store.link_woken(), if !blocked => {}
+                () = timeout => {}
+                _ = frames.reserve(), if blocked => {}
+            }
+        }
+    }
+}
+
+/// Writes until the stream fails; reading goes on meanwhile, so that two full windows cannot wait for each other.
+async fn write_frames(mut writer: FrameWriter<ToCore>, mut waiting: mpsc::Receiver<ToCore>) -> End {
+    while let Some(frame) = waiting.recv().await {
+        if let Err(error) = writer.write(&frame).await {
+            return error.into();
+        }
+    }
+    std::future::pending().await
+}

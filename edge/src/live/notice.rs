@@ -1,0 +1,41 @@
+//! What the store tells the live stream after each commit.
+
+use crate::session::SessionKey;
+use schulhof_school::Change;
+use schulhof_wire::{DeviceId, LogIndex, Seq, api::DeviceMarks};
+
+/// Everything that one commit changed, in order.
+#[derive(Debug, Clone, Default)]
+pub struct Notice {
+    /// Highest confirmed index after it.
+    pub head: LogIndex,
+    pub changes: Vec<Changed>,
+    /// Devices whose operations moved on.
+    pub marks: Vec<DeviceMarks>,
+    /// Operations of this box that the core refused.
+    pub rejected: Vec<(DeviceId, Seq, String)>,
+    /// The way to the core opened or closed.
+    pub core_online: Option<bool>,
+    /// Sessions that ended.
+    pub ended: Vec<SessionKey>,
+    /// Whoever is connected has to load everything anew.
+    pub reload: bool,
+}
+
+/// One change, and the entry that made it; none for what waits in the outbox.
+#[derive(Debug, Clone)]
+pub struct Changed {
+    pub index: Option<LogIndex>,
+    pub change: Change,
+}
+
+impl Notice {
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+            && self.marks.is_empty()
+            && self.rejected.is_empty()
+            && self.core_online.is_none()
+            && self.ended.is_empty()
+            && !self.reload
+    }
+}

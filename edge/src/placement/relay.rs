@@ -1,0 +1,116 @@
+//! Reservations at a relay: one request and one answer per QUIC stream, over a connection that is kept.
+
+use super::Reserved;
+use schulhof_net::{
+    identity::{PeerIdentity, Role},
+    quic::{Endpoint, Expected, FrameReader, FrameWriter},
+};
+use schulhof_wire::{
+    ConferenceId,
+    node::{ALPN_RESERVE, FromRelay, ToRelay, VERSION},
+    ticket::{MediaNode, NodeKind},
+};
+use std::{future::Future, net::SocketAddr, pin::Pin, time::Duration};
+use tokio::sync::Mutex;
+
+/// A relay that has not answered by then is passed over: a person waits for the ticket.
+const ANSWER_MAX: Duration = Duration::from_millis(1_500);
+/// Answers are small.
+const ANSWER_LEN_MAX: usize = 4 * 1024;
+
+/// The relay's code for a conference that exceeds all of it.
+const ROOM_TOO_LARGE: &str = "room-too-large";
+
+type Answering<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A node at which places can be reserved.
+pub trait Reservations: Send + Sync {
+    fn node(&self) -> &MediaNode;
+    fn reserve<'a>(&'a self, conference: &'a ConferenceId, participants: u32) -> Answering<'a, Reserved>;
+    fn release<'a>(&'a self, conference: &'a ConferenceId) -> Answering<'a, ()>;
+}
+
+/// A relay over QUIC.
+pub struct RelayClient {
+    node: MediaNode,
+    addr: SocketAddr,
+    expected: Expected,
+    endpoint: Endpoint,
+    connection: Mutex<Option<quinn::Connection>>,
+}
+
+impl RelayClient {
+    pub fn new(relay: &crate::config::Relay, endpoint: Endpoint) -> anyhow::Result<Self> {
+        Ok(Self {
+            node: MediaNode { name: relay.name.clone(), kind: NodeKind::Relay, url: relay.url.clone() },
+            addr: relay.addr,
+            expected: Expected::Node(PeerIdentity::new(Role::Relay, relay.name.as_str())?),
+            endpoint,
+            connection: Mutex::new(None),
+        })
+    }
+
+    async fn ask(&self, request: &ToRelay) -> Option<FromRelay> {
+        match tokio::time::timeout(ANSWER_MAX, self.exchange(request)).await {
+            Ok(Ok(answer)) => Some(answer),
+            Ok(Err(error)) => {
+                tracing::warn!(relay = %self.node.name, "{error:#}");
+                *self.connection.lock().await = None;
+                None
+            }
+            Err(_) => {
+                tracing::warn!(relay = %self.node.name, "the relay does not answer");
+                None
+            }
+        }
+    }
+
+    async fn exchange(&self, request: &ToRelay) -> anyhow::Result<FromRelay> {
+        let connection = self.connection().await?;
+        let (send, receive) = connection.open_bi().await?;
+        let mut writer = FrameWriter::new(send);
+        writer.write(request).await?;
+        writer.finish();
+        let mut reader = FrameReader::with_limit(receive, ANSWER_LEN_MAX);
+        reader.read().await?.ok_or_else(|| anyhow::anyhow!("the relay ended the stream without an answer"))
+    }
+
+    async fn connection(&self) -> anyhow::Result<quinn::Connection> {
+        let mut kept = self.connection.lock().await;
+        if let Some(connection) = kept.as_ref().filter(|connection| connection.close_reason().is_none()) {
+            return Ok(connection.clone());
+        }
+        let connection = self.endpoint.connect(self.addr, &self.expected, ALPN_RESERVE).await?;
+        *kept = Some(connection.clone());
+        Ok(connection)
+    }
+}
+
+impl Reservations for RelayClient {
+    fn node(&self) -> &MediaNode {
+        &self.node
+    }
+
+    fn reserve<'a>(&'a self, conference: &'a ConferenceId, participants: u32) -> Answering<'a, Reserved> {
+        Box::pin(async move {
+            let request = ToRelay::Reserve { version: VERSION, room: conference.clone(), participants };
+            match self.ask(&request).await {
+                Some(FromRelay::Reserved) => Reserved::Yes,
+                Some(FromRelay::Full { position, retry_after_ms }) => Reserved::Full { position, retry_after_ms },
+                Some(FromRelay::Refused { code, .. }) if code == ROOM_TOO_LARGE => Reserved::TooLarge,
+                Some(FromRelay::Refused { code, detail }) => {
+                    tracing::warn!(relay = %self.node.name, code, detail, "the relay refuses reservations");
+                    Reserved::Unreachable
+                }
+                Some(FromRelay::Released | FromRelay::Load { .. }) | None => Reserved::Unreachable,
+            }
+        })
+    }
+
+    fn release<'a>(&'a self, conference: &'a ConferenceId) -> Answering<'a, ()> {
+        Box::pin(async move {
+            // Lost: it lapses by itself.
+            self.ask(&ToRelay::Release { version: VERSION, room: conference.clone() }).await;
+        })
+    }
+}

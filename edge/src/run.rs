@@ -1,0 +1,206 @@
+//! A box from its configuration to its end, as a script.
+
+use crate::{
+    app::App,
+    cache::SledCache,
+    clock::Monotonic,
+    config::Config,
+    door,
+    link::Link,
+    live::{Hub, Notice},
+    media::{MediaState, Supervisor},
+    placement::{OwnNode, Placement, RelayClient, Reservations},
+    serve, stop,
+    store::{self, FreeSpace, Store},
+};
+use anyhow::Context as _;
+use parking_lot::Mutex;
+use schulhof_net::{
+    bind, datadir,
+    identity::{Identity, Role},
+    observe::{self, Admin, Readiness},
+    quic::{Endpoint, Options},
+};
+use schulhof_placement::TicketKey;
+use schulhof_school::Change;
+use schulhof_wire::{
+    ConferenceId,
+    ticket::{MediaNode, NodeKind},
+};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+};
+use tokio::sync::mpsc;
+
+/// Of everything in the data folder.
+const DATA_VERSION: u32 = 1;
+/// Name of the file with the ticket key, beside the certificate.
+pub const TICKET_KEY_FILE: &str = "ticket.pk8";
+/// Conferences whose change placement has not looked at yet; what is lost here is seen at the next renewal.
+const CONFERENCES_CHANGED_MAX: usize = 256;
+
+/// Runs a box until it is told to stop. An error is one line that says what to mend.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let stopped = observe::shutdown_signal();
+    config.check()?;
+    let identity = Identity::load_as(&config.identity, Role::Box)?;
+    anyhow::ensure!(
+        identity.own().name == config.name,
+        "name: the configuration says {:?}, the certificate {:?}",
+        config.name.as_str(),
+        identity.own().name.as_str()
+    );
+    let ticket_key = ticket_key(&config.identity.join(TICKET_KEY_FILE))?;
+    let tls = config.tls.as_ref().map(serve::tls_acceptor).transpose()?;
+    let folder = datadir::open(&config.data, "box", DATA_VERSION)?;
+
+    let listener = bind::tcp(config.http, "browsers")?;
+    let http = listener.local_addr()?;
+    let admin = Admin::bind(config.admin)?;
+    let endpoint = Endpoint::bind(Options { listen: dialling(&config), identity: &identity, data: None, alpns: &[] })?;
+
+    let clock = Monotonic::start();
+    let school = config.school();
+    let file = store::file(&folder.join("box.redb"));
+    let (store, notices) = Store::open(school.clone(), file, FreeSpace::of(folder.path()), clock)?;
+    let store = Arc::new(store);
+    let cache = Arc::new(SledCache::open(folder.join("pages")));
+
+    let own = config.media.as_ref().map(|media| {
+        let node = MediaNode { name: config.name.clone(), kind: NodeKind::Box, url: media.url.clone() };
+        OwnNode::new(node, media.budget)
+    });
+    let mut relays: Vec<Arc<dyn Reservations>> = Vec::new();
+    for relay in &config.relay {
+        relays.push(Arc::new(RelayClient::new(relay, endpoint.clone())?));
+    }
+    let public_key = ticket_key.public();
+    let placement = Placement::new(school.clone(), ticket_key, own, relays, store.clone(), clock);
+
+    let (stop, stopping) = stop::channel();
+    let hub = Arc::new(Hub::default());
+    let changed = start_hub(&hub, &store, notices)?;
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(Link::new(store.clone(), endpoint.clone(), &config.core, clock)?.run(stopping.clone()));
+    let media_state = match &config.media {
+        Some(media) => {
+            let supervisor =
+                Supervisor::new(media, &config.name, &school, public_key, folder.path(), placement.clone())?;
+            let state = supervisor.state();
+            tasks.spawn(supervisor.run(stopping.clone()));
+            Some(state)
+        }
+        None => None,
+    };
+    tasks.spawn(keep_placement(placement.clone(), changed, stopping.clone()));
+
+    let app = App::new(config, store.clone(), hub, cache, placement, clock, stopping.clone());
+    let _admin = admin.serve(
+        {
+            let store = store.clone();
+            move || readiness(&store)
+        },
+        {
+            let app = app.clone();
+            move || status(&app, media_state.as_deref())
+        },
+    );
+    tasks.spawn(serve::serve(listener, tls, door::router(app.clone()), stopping));
+    tracing::info!(%http, school = %app.config.name, "the box serves");
+
+    stopped.await;
+    stop.stop();
+    while let Some(ended) = tasks.join_next().await {
+        ended.context("a part of the box ended by a panic")?;
+    }
+    endpoint.close("stopping");
+    endpoint.wait_idle().await;
+    Ok(())
+}
+
+fn ticket_key(path: &Path) -> anyhow::Result<TicketKey> {
+    let der = std::fs::read(path).with_context(|| format!("cannot read the ticket key {}", path.display()))?;
+    TicketKey::from_pkcs8(&der).with_context(|| format!("{} is no Ed25519 key in PKCS #8", path.display()))
+}
+
+/// Any port, of the family in which the others are named.
+fn dialling(config: &Config) -> SocketAddr {
+    let addrs = config.core.iter().map(|core| core.addr).chain(config.relay.iter().map(|relay| relay.addr));
+    let ip = if addrs.into_iter().any(|addr| addr.is_ipv6()) {
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+    } else {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+    };
+    SocketAddr::new(ip, 0)
+}
+
+/// The hub has a thread of its own: it reads the disk. It ends with the store.
+fn start_hub(
+    hub: &Arc<Hub>,
+    store: &Arc<Store>,
+    notices: std::sync::mpsc::Receiver<Notice>,
+) -> anyhow::Result<mpsc::Receiver<ConferenceId>> {
+    let (tell, changed) = mpsc::channel(CONFERENCES_CHANGED_MAX);
+    let (hub, store) = (hub.clone(), Arc::downgrade(store));
+    let observe = move |notice: &Notice| {
+        for one in &notice.changes {
+            if let Change::Conference { conference } = &one.change {
+                let _ = tell.try_send(conference.clone());
+            }
+        }
+    };
+    std::thread::Builder::new().name("hub".to_owned()).spawn(move || hub.run(&store, &notices, observe))?;
+    Ok(changed)
+}
+
+async fn keep_placement(placement: Arc<Placement>, mut changed: mpsc::Receiver<ConferenceId>, mut stop: stop::Stop) {
+    let watch_conferences = async {
+        while let Some(conference) = changed.recv().await {
+            placement.conference_changed(&conference).await;
+        }
+    };
+    tokio::select! {
+        () = async { tokio::join!(placement.keep(), watch_conferences); } => {}
+        () = stop.ordered() => {}
+    }
+}
+
+/// A box without its core is ready: the school goes on. One without its disk is not.
+fn readiness(store: &Store) -> Readiness {
+    let (_, pending, usable) = store.status();
+    if !usable {
+        Readiness::not_ready("the disk cannot be used")
+    } else if store.is_online() {
+        Readiness::ready()
+    } else {
+        Readiness::degraded(format!("the core cannot be reached, {pending} operations wait"))
+    }
+}
+
+fn status(app: &App, media: Option<&Mutex<MediaState>>) -> serde_json::Value {
+    let (head, pending, _) = app.store.status();
+    let media = media.zip(app.config.media.as_ref()).map(|(state, config)| {
+        let state = *state.lock();
+        serde_json::json!({
+            "pid": state.pid,
+            "listening": state.listening,
+            "restarts": state.restarts,
+            "admin": config.admin.to_string(),
+            "url": config.url,
+        })
+    });
+    serde_json::json!({
+        "kind": "box",
+        "name": app.config.name,
+        "school": app.config.school(),
+        "pid": std::process::id(),
+        "core_online": app.store.is_online(),
+        "head": head,
+        "pending": pending,
+        "sessions": app.store.sessions().len(),
+        "sockets": app.hub.len(),
+        "media": media,
+    })
+}

@@ -129,7 +129,7 @@ impl Town {
         views::room(&self.store, &id(viewer), &id(room)).unwrap().unread
     }
 
-    pub fn room_of(&self, a: &str, b: &str) -> String {
+    pub fn room_of(a: &str, b: &str) -> String {
         let (a, b): (AccountId, AccountId) = (id(a), id(b));
         assert_eq!(views::direct_room_id(&a, &b), views::direct_room_id(&b, &a));
         views::direct_room_id(&a, &b).to_string()

@@ -192,7 +192,7 @@ impl BoxSync {
         self.uplink.connect_ms()
     }
 
-    /// The core says nothing any more: close the connection.
+    /// The core says nothing any more, or keeps back entries that it has: close the connection.
     pub fn is_silent(&self, now_ms: u64) -> bool {
         self.uplink.is_silent(now_ms)
     }
@@ -245,7 +245,10 @@ impl BoxSync {
             ToBox::Entries { entries } => self.entries(now_ms, confirmed, entries, &mut received)?,
             ToBox::Committed { batch } => self.uplink.committed(now_ms, batch),
             ToBox::Busy { batch, retry_after_ms } => self.uplink.busy(now_ms, batch, retry_after_ms),
-            ToBox::Head { head } => self.head = self.head.max(head),
+            ToBox::Head { head } => {
+                self.head = self.head.max(head);
+                self.uplink.behind(now_ms, self.head > self.cursor, false);
+            }
             ToBox::Redirect { .. } => return Err(SyncError::Unexpected("a redirect")),
         }
         received.drop_outbox = self.outbox.take_dropped();
@@ -263,6 +266,7 @@ impl BoxSync {
         }
         self.head = self.head.max(head);
         self.uplink.welcome(now_ms);
+        self.uplink.behind(now_ms, self.head > self.cursor, false);
         Ok(())
     }
 
@@ -302,6 +306,7 @@ impl BoxSync {
         }
         self.head = self.head.max(self.cursor);
         self.uplink.progress(now_ms);
+        self.uplink.behind(now_ms, self.head > self.cursor, true);
         received.overlay_changes = self.outbox.settle(confirmed);
         Ok(())
     }

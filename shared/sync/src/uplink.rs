@@ -18,6 +18,8 @@ pub const RESEND_AFTER_MS: u64 = 10_000;
 pub const PING_EVERY_MS: u64 = 3_000;
 /// A core that says nothing for this long, pings notwithstanding, is left.
 pub const SILENCE_MAX_MS: u64 = 10_000;
+/// So is one that has entries for us and does not send them for this long: it thinks that it did.
+pub const STALL_MAX_MS: u64 = 10_000;
 /// Bounds of the time between tries to connect. The upper one is what a school waits at most after a long outage; the lower
 /// one, doubled per try and jittered, spreads the boxes of a land over the core.
 pub const BACKOFF_MIN_MS: u64 = 200;
@@ -60,6 +62,8 @@ pub struct Uplink {
     progress_ms: u64,
     ping_ms: u64,
     heard_ms: u64,
+    /// There are entries that we lack, and none has come since.
+    behind_ms: Option<u64>,
 }
 
 impl Uplink {
@@ -76,6 +80,7 @@ impl Uplink {
             progress_ms: 0,
             ping_ms: 0,
             heard_ms: 0,
+            behind_ms: None,
         }
     }
 
@@ -86,6 +91,7 @@ impl Uplink {
         self.sent = 0;
         self.hold_ms = None;
         self.heard_ms = now_ms;
+        self.behind_ms = None;
     }
 
     pub fn disconnected(&mut self, now_ms: u64, jitter: u64) {
@@ -139,7 +145,21 @@ impl Uplink {
     }
 
     pub fn is_silent(&self, now_ms: u64) -> bool {
-        !self.is_down() && now_ms >= self.heard_ms + SILENCE_MAX_MS
+        !self.is_down() && now_ms >= self.silent_ms()
+    }
+
+    fn silent_ms(&self) -> u64 {
+        let silent_ms = self.heard_ms + SILENCE_MAX_MS;
+        self.behind_ms.map_or(silent_ms, |behind_ms| silent_ms.min(behind_ms + STALL_MAX_MS))
+    }
+
+    /// After news of the head (`moved`: with entries): do we have all that the core has?
+    pub fn behind(&mut self, now_ms: u64, behind: bool, moved: bool) {
+        self.behind_ms = match self.behind_ms {
+            _ if !behind => None,
+            Some(since_ms) if !moved => Some(since_ms),
+            _ => Some(now_ms),
+        };
     }
 
     pub fn heard(&mut self, now_ms: u64) {
@@ -224,17 +244,16 @@ impl Uplink {
     pub fn poll_timeout(&self, outbox: &Outbox) -> Option<u64> {
         match self.state {
             State::Down { retry_ms } => Some(retry_ms),
-            State::Greeting => Some(self.heard_ms + SILENCE_MAX_MS),
+            State::Greeting => Some(self.silent_ms()),
             State::Up => {
                 let stuck_ms = match self.in_flight.front() {
                     Some(oldest) => Some(oldest.sent_ms + RESEND_AFTER_MS),
-                    None if outbox.len() > 0 && !outbox.has_after(self.sent) => Some(self.progress_ms + RESEND_AFTER_MS),
+                    None if outbox.len() > 0 && !outbox.has_after(self.sent) => {
+                        Some(self.progress_ms + RESEND_AFTER_MS)
+                    }
                     None => None,
                 };
-                [Some(self.ping_ms), Some(self.heard_ms + SILENCE_MAX_MS), stuck_ms, self.hold_ms]
-                    .into_iter()
-                    .flatten()
-                    .min()
+                [Some(self.ping_ms), Some(self.silent_ms()), stuck_ms, self.hold_ms].into_iter().flatten().min()
             }
         }
     }

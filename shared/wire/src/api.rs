@@ -106,6 +106,8 @@ pub struct Page<M> {
 }
 
 /// `POST /api/conferences/{conference}/ticket`.
+// One per join, built and sent: a box around the claims would gain nothing.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone, Serialize, Deserialize, TS)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum TicketAnswer {

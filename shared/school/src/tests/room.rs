@@ -77,7 +77,7 @@ fn pupils_write_directly_to_teachers_and_classmates_teachers_to_anybody() {
     town.forbidden("anna", direct("nobody"), Reject::UnknownAccount);
     town.ok("tom", direct("carl"));
     town.ok("root", direct("anna"));
-    let room = town.room_of("anna", "root");
+    let room = Town::room_of("anna", "root");
     town.post("anna", &room, "An answer to an admin is allowed");
     let view = view::room(&town.store, &id("anna"), &id(&room)).unwrap();
     assert_eq!((view.name.as_str(), view.with), ("Root", Some(id("root"))));
@@ -87,7 +87,7 @@ fn pupils_write_directly_to_teachers_and_classmates_teachers_to_anybody() {
 fn both_ends_may_create_the_same_direct_room() {
     let mut town = Town::new();
     assert_eq!(town.ok("anna", Body::RoomDirect { with: id("ben") }).len(), 1);
-    let room = town.room_of("anna", "ben");
+    let room = Town::room_of("anna", "ben");
     town.post("anna", &room, "hi");
     assert_eq!(town.ok("ben", Body::RoomDirect { with: id("anna") }), vec![]);
     assert_eq!(town.unread("ben", &room), 1);
@@ -98,7 +98,7 @@ fn both_ends_may_create_the_same_direct_room() {
 fn former_classmates_keep_their_room_but_write_no_more() {
     let mut town = Town::new();
     town.ok("anna", Body::RoomDirect { with: id("ben") });
-    let room = town.room_of("anna", "ben");
+    let room = Town::room_of("anna", "ben");
     town.post("anna", &room, "hi");
     town.ok("root", Body::GroupMembers { group: id("5a"), add: vec![], remove: vec![id("ben")] });
     town.forbidden("anna", Body::MessagePost { room: id(&room), text: "still?".into() }, Reject::MayNotWrite);

@@ -1,0 +1,102 @@
+//! The school that every world begins with, and what its people do.
+
+use super::Core;
+use schulhof_school::{Actor, Body, GroupKind, Operation, Role, view};
+use schulhof_testkit::Rng;
+use schulhof_wire::{AccountId, DeviceId, Hlc, LogIndex, RoomId, SchoolId, Seq, node::EncodedOperation};
+
+pub const PEOPLE: [(&str, Role); 6] = [
+    ("root", Role::Admin),
+    ("tina", Role::Teacher),
+    ("tom", Role::Teacher),
+    ("anna", Role::Pupil),
+    ("ben", Role::Pupil),
+    ("carl", Role::Pupil),
+];
+
+const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo";
+
+pub fn id<T: std::str::FromStr>(text: &str) -> T {
+    text.parse().ok().expect("an identifier")
+}
+
+pub fn school() -> SchoolId {
+    id("nord")
+}
+
+pub fn op(device: &str, seq: u64, actor: &str, body: Body) -> Operation {
+    let acting = if actor == "operator" { Actor::Operator } else { Actor::Account(id(actor)) };
+    Operation { device: id::<DeviceId>(device), seq: Seq(seq), actor: acting, at: Hlc::from_ms(seq), body }
+}
+
+pub fn post(room: &str, text: &str) -> Body {
+    Body::MessagePost { room: id(room), text: text.into() }
+}
+
+/// The first entries: people, two groups and everybody's room.
+pub fn found(core: &mut Core) {
+    let mut bodies = Vec::new();
+    for (account, role) in PEOPLE {
+        let password = HASH.to_owned();
+        bodies.push(Body::AccountCreate {
+            account: id(account),
+            login: account.into(),
+            name: account.into(),
+            role,
+            password,
+        });
+    }
+    for (group, members) in [("5a", ["tina", "anna", "ben"]), ("staff", ["root", "tina", "tom"])] {
+        bodies.push(Body::GroupCreate { group: id(group), name: group.into(), kind: GroupKind::Class });
+        let add = members.map(id::<AccountId>).to_vec();
+        bodies.push(Body::GroupMembers { group: id(group), add, remove: vec![] });
+    }
+    for (n, body) in bodies.into_iter().enumerate() {
+        core.order(EncodedOperation(op("founder", n as u64 + 1, "operator", body).encode()));
+    }
+}
+
+fn somebody(rng: &mut Rng) -> AccountId {
+    id(rng.pick(&PEOPLE).0)
+}
+
+/// A room that may exist, and that the person may be in.
+fn some_room(rng: &mut Rng, actor: &str) -> RoomId {
+    match rng.below(6) {
+        0 => view::direct_room_id(&id(actor), &somebody(rng)),
+        1 => id("staff"),
+        2 => id(&format!("free-{}", rng.below(4))),
+        _ => id("5a"),
+    }
+}
+
+/// Mostly messages; sometimes what changes rights, so that boxes and core decide differently about what waits.
+pub fn some_body(rng: &mut Rng, actor: &str, head: LogIndex) -> Body {
+    match rng.below(40) {
+        0 => Body::AccountLock { account: id(["anna", "ben", "tom"][rng.index(3)]), locked: rng.chance(1, 3) },
+        1 | 2 => {
+            let who = vec![somebody(rng)];
+            let (add, remove) = if rng.chance(3, 5) { (who, vec![]) } else { (vec![], who) };
+            Body::GroupMembers { group: id("5a"), add, remove }
+        }
+        3 | 4 => Body::RoomCreate {
+            room: id(&format!("free-{}", rng.below(4))),
+            name: "Frei".into(),
+            members: vec![somebody(rng), somebody(rng)],
+        },
+        5 => {
+            let (add, remove) = (vec![somebody(rng)], vec![somebody(rng)]);
+            Body::RoomMembers { room: id(&format!("free-{}", rng.below(4))), add, remove }
+        }
+        6 | 7 => Body::RoomDirect { with: somebody(rng) },
+        8 => Body::ConferenceOpen {
+            conference: id(&format!("c-{}", rng.below(6))),
+            room: some_room(rng, actor),
+            title: "Stunde".into(),
+            expected: None,
+        },
+        9 => Body::ConferenceClose { conference: id(&format!("c-{}", rng.below(6))) },
+        10..=15 => Body::ReadMark { room: some_room(rng, actor), upto: LogIndex(rng.between(1, head.0.max(1))) },
+        _ => post(some_room(rng, actor).as_str(), &format!("text {}", rng.below(1_000_000))),
+    }
+}

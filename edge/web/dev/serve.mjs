@@ -1,0 +1,218 @@
+// schulhof-mock: serves the built client (dist/) under the product's Content-Security-Policy, with a made-up box and media
+// node behind it. `npm run build && npm run mock`. Never part of the product: the crate embeds dist/ only.
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { extname, join, normalize } from 'node:path';
+import { WebSocketServer } from 'ws';
+import { groups, hlc, people, roster, school } from './data.mjs';
+
+const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.woff2': 'font/woff2', '.webmanifest': 'application/manifest+json' };
+
+export const CSP = [
+  "default-src 'none'", "script-src 'self'", "style-src 'self'", "font-src 'self'", "img-src 'self'", "manifest-src 'self'",
+  "connect-src 'self' NODES", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'",
+  "require-trusted-types-for 'script'", 'trusted-types svelte-trusted-html',
+].join('; ');
+
+export async function serve({ port = 0, dist = new URL('../dist', import.meta.url).pathname, ...options } = {}) {
+  const state = school(options);
+  const control = { online: true, answering: true, refuse: null, delayMs: 0, signedIn: options.signedIn ?? false, kind: 'box', people: options.people ?? 7 };
+  const devices = new Map();
+  const sockets = new Set();
+  const controls = new Set();
+  const url = () => `http://localhost:${server.address().port}`;
+
+  const tell = (event) => sockets.forEach((socket) => socket.send(JSON.stringify(event)));
+  const marksOf = (device) => {
+    const known = devices.get(device) ?? { saved: 0, secured: 0 };
+    return { device, ...known };
+  };
+
+  function perform(device, { seq, at, body }) {
+    const { me } = state;
+    if (body.type === 'message.post') {
+      const message = { room: body.room, device, seq, index: null, author: me, author_name: state.nameOf(me), text: body.text, at };
+      const list = state.messages.get(body.room) ?? [];
+      state.messages.set(body.room, [...list, message]);
+      const room = state.rooms.get(body.room);
+      room.last = message;
+      tell({ type: 'message', head: state.head(), message });
+      later(() => {
+        message.index = state.nextIndex();
+        tell({ type: 'message', head: state.head(), message });
+      });
+    } else if (body.type === 'read.mark') {
+      const room = state.rooms.get(body.room);
+      Object.assign(room, { read_upto: body.upto, unread: 0 });
+      tell({ type: 'room', head: state.head(), room });
+    } else if (body.type === 'conference.open') {
+      const conference = state.conference(body.conference, body.room, body.title, Date.now());
+      state.rooms.get(body.room).conferences.push(conference);
+      tell({ type: 'conference', head: state.head(), conference });
+    } else if (body.type === 'conference.close') {
+      for (const room of state.rooms.values()) {
+        const conference = room.conferences.find((other) => other.conference === body.conference);
+        if (!conference) continue;
+        room.conferences = room.conferences.filter((other) => other !== conference);
+        tell({ type: 'conference', head: state.head(), conference: { ...conference, open: false } });
+      }
+    } else if (body.type === 'room.direct') {
+      const room = { room: `dm-${body.with}`, kind: 'direct', name: state.nameOf(body.with), members: 2, with: body.with, unread: 0, read_upto: 0, last: null, may_write: true, may_open_conference: false, conferences: [] };
+      state.rooms.set(room.room, room);
+      tell({ type: 'room', head: state.head(), room });
+    }
+  }
+
+  const held = [];
+  function later(action) {
+    held.push(action);
+    if (control.online) setTimeout(flush, 350);
+  }
+  function flush() {
+    if (!control.online) return;
+    held.splice(0).forEach((action) => action());
+    for (const [device, marks] of devices) {
+      marks.secured = marks.saved;
+      tell({ type: 'marks', marks: marksOf(device) });
+    }
+  }
+
+  function submit({ device, operations }) {
+    const marks = devices.get(device) ?? { saved: 0, secured: 0 };
+    devices.set(device, marks);
+    const results = operations.map((operation) => {
+      if (operation.seq <= marks.saved) return { seq: operation.seq, state: 'duplicate' };
+      if (operation.seq > marks.saved + 1) return { seq: operation.seq, state: 'gap' };
+      if (control.refuse && operation.body.type === 'message.post') return { seq: operation.seq, state: 'refused', reason: control.refuse };
+      marks.saved = operation.seq;
+      perform(device, operation);
+      return { seq: operation.seq, state: 'saved' };
+    });
+    later(() => {});
+    return { results, marks: marksOf(device) };
+  }
+
+  const problem = (status, code) => ({ status, body: { code, status, title: code } });
+  const ok = (body, status = 200) => ({ status, body });
+
+  async function api(method, path, query, body) {
+    if (path === '/api/login') {
+      if (body.password !== 'schulhof') return problem(401, 'wrong-credentials');
+      control.signedIn = true;
+      return ok(state.session);
+    }
+    if (!control.signedIn) return problem(401, 'not-signed-in');
+    if (path === '/api/logout') return (control.signedIn = false), ok(undefined, 204);
+    if (path === '/api/session') return ok({ ...state.session, core_online: control.online });
+    if (path === '/api/people') return ok(people);
+    if (path === '/api/groups') return ok(groups);
+    if (path === '/api/rooms') return ok([...state.rooms.values()]);
+    if (path === '/api/operations') return ok(submit(body));
+    const [, , kind, id, rest] = path.split('/');
+    if (kind === 'devices') return ok(marksOf(id));
+    if (kind === 'rooms' && rest === 'messages') {
+      const before = Number(query.get('before') ?? Infinity);
+      const list = (state.messages.get(id) ?? []).filter((message) => (message.index ?? 1e9) < before);
+      const items = list.slice(-Number(query.get('limit')));
+      return ok({ items, older: items.length < list.length ? items[0].index : null });
+    }
+    if (kind === 'conferences') {
+      const conference = [...state.rooms.values()].flatMap((room) => room.conferences).find((c) => c.conference === id);
+      if (!conference) return problem(404, 'unknown-conference');
+      if (rest !== 'ticket') return ok(conference);
+      const node = (name, kind) => ({ name, kind, url: url() });
+      const claims = { v: 1, id: 't1', school: 'nord', room: id, account: state.me, name: state.nameOf(state.me), role: 'moderator', audio_slots: 3, video_slots: 9, primary: node('nord', 'box'), standby: node('relay-1', 'relay'), expires_at_ms: Date.now() + 3_600_000 };
+      return ok({ type: 'granted', ticket: 'ticket', claims });
+    }
+    return problem(404, 'not-found');
+  }
+
+  const server = createServer(async (request, response) => {
+    const { pathname, searchParams } = new URL(request.url, 'http://localhost');
+    let text = '';
+    for await (const chunk of request) text += chunk;
+    if (control.delayMs > 0 && pathname.startsWith('/api')) await new Promise((resolve) => setTimeout(resolve, control.delayMs));
+    if (pathname === '/media/join') {
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.end(JSON.stringify({ session: 's1', answer: 'v=0', node: control.kind === 'box' ? 'nord' : 'relay-1', node_kind: control.kind }));
+    } else if (pathname.startsWith('/api/')) {
+      if (!control.answering) return response.destroy();
+      const { status, body } = await api(request.method, pathname, searchParams, text ? JSON.parse(text) : undefined);
+      response.writeHead(status, { 'content-type': status < 400 ? 'application/json' : 'application/problem+json' });
+      response.end(body === undefined ? '' : JSON.stringify(body));
+    } else {
+      const safe = normalize(pathname).replace(/^(\.\.[/\\])+/, '');
+      const path = extname(safe) ? join(dist, safe) : join(dist, 'index.html');
+      const bytes = await readFile(path).catch(() => null);
+      if (!bytes) return response.writeHead(404).end();
+      const policy = CSP.replace('NODES', `${url()} ${url().replace('http', 'ws')}`);
+      response.writeHead(200, { 'content-type': TYPES[extname(path)] ?? 'application/octet-stream', 'content-security-policy': policy });
+      response.end(bytes);
+    }
+  });
+
+  const doors = new WebSocketServer({ noServer: true });
+  server.on('upgrade', (request, socket, head) => {
+    const { pathname, searchParams } = new URL(request.url, 'http://localhost');
+    if (!control.answering) return socket.destroy();
+    doors.handleUpgrade(request, socket, head, (door) => {
+      if (pathname === '/api/events') {
+        sockets.add(door);
+        door.on('close', () => sockets.delete(door));
+        door.on('message', () => door.send(JSON.stringify({ type: 'pong', head: state.head() })));
+        const device = searchParams.get('device');
+        door.send(JSON.stringify({ type: 'hello', head: state.head(), marks: device ? marksOf(device) : null, core_online: control.online }));
+      } else {
+        controls.add(door);
+        door.on('close', () => controls.delete(door));
+        media(door);
+      }
+    });
+  });
+
+  function media(door) {
+    const send = (message) => door.send(JSON.stringify(message));
+    const list = roster(state.me, control.people);
+    if (control.screen) list[1].screen = true;
+    send({ type: 'welcome', you: 'p-me', node: 'nord', node_kind: control.kind });
+    send({ type: 'roster', participants: list });
+    const sources = list.slice(1).filter((person) => person.camera).map((person) => [person.id, 'camera']);
+    if (control.screen) sources.unshift([list[1].id, 'screen']);
+    send({
+      type: 'slots',
+      audio: list.slice(1, 4).map(({ id }, slot) => ({ slot, participant: id, kind: 'microphone' })),
+      video: sources.slice(0, 9).map(([participant, kind], slot) => ({ slot, participant, kind })),
+    });
+    send({ type: 'speakers', speakers: [{ participant: list[1]?.id ?? 'p-me', level: 96 }] });
+    door.on('message', (text) => {
+      const message = JSON.parse(text);
+      if (message.type === 'ping') send({ type: 'pong', n: message.n });
+      if (message.type === 'publish') Object.assign(list[0], { microphone: message.microphone, camera: message.camera, screen: message.screen });
+      if (message.type === 'hand') list[0].hand = message.raised;
+      if (message.type === 'publish' || message.type === 'hand') send({ type: 'roster', participants: list });
+    });
+  }
+
+  await new Promise((resolve) => server.listen(port, '127.0.0.1', resolve));
+  return {
+    url: url(), state, control, tell, hlc,
+    core(online) {
+      control.online = online;
+      tell({ type: 'core', online });
+      flush();
+    },
+    say(room, author, text) {
+      const message = { room, device: `d-${author}`, seq: 90_000 + state.head(), index: state.nextIndex(), author, author_name: state.nameOf(author), text, at: hlc(Date.now()) };
+      state.messages.get(room).push(message);
+      tell({ type: 'message', head: state.head(), message });
+    },
+    dropSockets: () => sockets.forEach((socket) => socket.terminate()),
+    dropControls: () => controls.forEach((socket) => socket.terminate()),
+    close: () => new Promise((resolve) => (sockets.forEach((s) => s.terminate()), controls.forEach((s) => s.terminate()), server.closeAllConnections(), server.close(resolve))),
+  };
+}
+
+if (process.argv[1] === new URL(import.meta.url).pathname) {
+  const { url } = await serve({ port: 5180 });
+  console.log(`${url}  (any user name, password "schulhof")`);
+}

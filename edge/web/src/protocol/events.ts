@@ -1,0 +1,150 @@
+/**
+ * The box's live stream: one WebSocket that is opened again for as long as the stream runs, and resumes after the
+ * highest index that it has seen. `navigator.onLine` lies, so a heartbeat decides whether the box is there.
+ */
+import { HEARTBEAT_MS, type LiveEvent } from './index';
+import type { Command, DeviceId, LogIndex } from './types';
+
+/** Two heartbeats without any answer: the way is dead, even if the socket has not noticed. */
+const SILENCE_MAX_MS = 2 * HEARTBEAT_MS + 3_000;
+/** First and longest wait before connecting again. Jittered, so that a school does not come back in one moment. */
+const RETRY_MIN_MS = 400;
+const RETRY_MAX_MS = 15_000;
+
+export type Link = 'connecting' | 'open' | 'lost';
+
+/** The part of `WebSocket` that is used, so that tests can bring their own. */
+export interface SocketLike {
+  onmessage: ((event: { data: unknown }) => void) | null;
+  onclose: (() => void) | null;
+  send(text: string): void;
+  close(): void;
+}
+
+export interface StreamOptions {
+  device: () => DeviceId | null;
+  onEvent: (event: LiveEvent) => void;
+  onLink: (link: Link) => void;
+  connect?: (path: string) => SocketLike;
+  random?: () => number;
+}
+
+export class EventStream {
+  private socket: SocketLike | null = null;
+  private head: LogIndex | null = null;
+  private failures = 0;
+  private running = false;
+  private retryTimer: ReturnType<typeof setTimeout> | undefined;
+  private heartbeat: ReturnType<typeof setInterval> | undefined;
+  private heardAt = 0;
+
+  constructor(private readonly options: StreamOptions) {}
+
+  start(): void {
+    if (this.running) return;
+    this.running = true;
+    this.open();
+  }
+
+  stop(): void {
+    this.running = false;
+    clearTimeout(this.retryTimer);
+    this.drop();
+  }
+
+  /** Something says that the way may be back (a request went through, the page is visible again): do not wait. */
+  nudge(): void {
+    if (!this.running || this.socket) return;
+    clearTimeout(this.retryTimer);
+    this.open();
+  }
+
+  /** Connects anew with what `device` gives now, from the newest on. */
+  restart(): void {
+    this.head = null;
+    if (!this.running) return;
+    clearTimeout(this.retryTimer);
+    this.drop();
+    this.open();
+  }
+
+  private open(): void {
+    const query = new URLSearchParams();
+    // Without `after` the box begins with what comes from now on.
+    if (this.head !== null) query.set('after', String(this.head));
+    const device = this.options.device();
+    if (device !== null) query.set('device', device);
+    this.options.onLink('connecting');
+    const connect = this.options.connect ?? browserSocket;
+    const socket = connect(`/api/events?${query}`);
+    this.socket = socket;
+    this.heardAt = Date.now();
+    this.heartbeat = setInterval(() => this.beat(), HEARTBEAT_MS);
+    socket.onmessage = (event) => {
+      if (this.socket === socket) this.take(String(event.data));
+    };
+    socket.onclose = () => {
+      if (this.socket === socket) this.lost();
+    };
+  }
+
+  private take(text: string): void {
+    this.heardAt = Date.now();
+    let event: LiveEvent;
+    try {
+      event = JSON.parse(text) as LiveEvent;
+    } catch {
+      return;
+    }
+    if (event.type === 'hello') {
+      this.failures = 0;
+      // The box's events since `after` still follow: only they move the resume point, except on the very first time.
+      this.head ??= event.head;
+      this.options.onLink('open');
+    } else if (event.type === 'reload') {
+      this.head = event.head;
+    } else if ('head' in event && this.head !== null) {
+      this.head = Math.max(this.head, event.head);
+    }
+    if (event.type === 'session_ended') this.stop();
+    this.options.onEvent(event);
+  }
+
+  private beat(): void {
+    if (Date.now() - this.heardAt > SILENCE_MAX_MS) {
+      this.lost();
+      return;
+    }
+    const ping: Command = { type: 'ping' };
+    try {
+      this.socket?.send(JSON.stringify(ping));
+    } catch {
+      // Still connecting: the silence decides.
+    }
+  }
+
+  private lost(): void {
+    this.drop();
+    if (!this.running) return;
+    this.options.onLink('lost');
+    const ceiling = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(this.failures, 10));
+    this.failures += 1;
+    const wait = ceiling * (0.5 + 0.5 * (this.options.random ?? Math.random)());
+    this.retryTimer = setTimeout(() => this.open(), wait);
+  }
+
+  private drop(): void {
+    clearInterval(this.heartbeat);
+    const socket = this.socket;
+    this.socket = null;
+    if (!socket) return;
+    socket.onmessage = socket.onclose = null;
+    socket.close();
+  }
+}
+
+function browserSocket(path: string): SocketLike {
+  const url = new URL(path, location.href);
+  url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
+  return new WebSocket(url) as unknown as SocketLike;
+}

@@ -1,0 +1,160 @@
+/** The box over HTTP. Errors are `application/problem+json` (RFC 9457); what is not an answer at all is `Unreachable`. */
+import type {
+  Body,
+  ConferenceId,
+  ConferenceView,
+  DeviceId,
+  DeviceMarks,
+  GroupView,
+  LogIndex,
+  MessageView,
+  Page,
+  PersonView,
+  Problem,
+  RoomId,
+  RoomView,
+  SessionView,
+  SubmitAnswer,
+  SubmitRequest,
+  TicketAnswer,
+} from './types';
+
+/** Longer than the slowest answer of a healthy box (a login takes a password hash); then the box counts as gone. */
+const TIMEOUT_MS = 12_000;
+
+/** The box or node answered, and the answer is no. */
+export class ProblemError extends Error {
+  constructor(readonly problem: Problem) {
+    super(`${problem.status} ${problem.code}: ${problem.title}`);
+    this.name = 'ProblemError';
+  }
+}
+
+/** No answer: no way there, too slow, or something in between answered. */
+export class Unreachable extends Error {
+  constructor(cause?: unknown) {
+    super('unreachable', { cause });
+    this.name = 'Unreachable';
+  }
+}
+
+/** Whether trying again later may help without anything else being changed. */
+export function isUnreachable(error: unknown): boolean {
+  return error instanceof Unreachable || (error instanceof ProblemError && error.problem.status >= 500);
+}
+
+export type Fetch = (input: string, init: RequestInit) => Promise<Response>;
+
+/** One JSON request with a time limit; throws `ProblemError` or `Unreachable`, nothing else. */
+export async function requestJson<T>(
+  fetch: Fetch,
+  url: string,
+  init: { method: 'GET' | 'POST'; body?: unknown; credentials: RequestCredentials; timeoutMs?: number; signal?: AbortSignal },
+): Promise<T> {
+  const limit = AbortSignal.timeout(init.timeoutMs ?? TIMEOUT_MS);
+  const headers: Record<string, string> = { accept: 'application/json' };
+  if (init.body !== undefined) headers['content-type'] = 'application/json';
+  let response: Response;
+  let text: string;
+  try {
+    response = await fetch(url, {
+      method: init.method,
+      headers,
+      credentials: init.credentials,
+      cache: 'no-store',
+      referrerPolicy: 'no-referrer',
+      signal: init.signal ? AbortSignal.any([limit, init.signal]) : limit,
+      ...(init.body === undefined ? {} : { body: JSON.stringify(init.body) }),
+    });
+    text = await response.text();
+  } catch (cause) {
+    throw new Unreachable(cause);
+  }
+  if (!response.ok) throw new ProblemError(problemOf(response, text));
+  if (text === '') return undefined as T;
+  try {
+    return JSON.parse(text) as T;
+  } catch (cause) {
+    throw new Unreachable(cause);
+  }
+}
+
+function problemOf(response: Response, text: string): Problem {
+  if (response.headers.get('content-type')?.includes('json')) {
+    try {
+      const parsed = JSON.parse(text) as Partial<Problem>;
+      if (typeof parsed.code === 'string') {
+        return { title: '', ...parsed, code: parsed.code, status: response.status };
+      }
+    } catch {
+      // Falls through: an answer of something in between.
+    }
+  }
+  return { code: `http-${response.status}`, status: response.status, title: response.statusText };
+}
+
+export class BoxClient {
+  private readonly fetch: Fetch;
+
+  /** @param base address of the box without a slash at the end; empty: the page's own origin */
+  constructor(
+    private readonly base = '',
+    fetch?: Fetch,
+  ) {
+    this.fetch = fetch ?? ((input, init) => globalThis.fetch(input, init));
+  }
+
+  private get<T>(path: string): Promise<T> {
+    return requestJson(this.fetch, this.base + path, { method: 'GET', credentials: 'same-origin' });
+  }
+
+  private post<T>(path: string, body?: unknown): Promise<T> {
+    return requestJson(this.fetch, this.base + path, { method: 'POST', body, credentials: 'same-origin' });
+  }
+
+  login(login: string, password: string): Promise<SessionView> {
+    return this.post('/api/login', { login, password });
+  }
+
+  logout(): Promise<void> {
+    return this.post('/api/logout');
+  }
+
+  session(): Promise<SessionView> {
+    return this.get('/api/session');
+  }
+
+  people(): Promise<PersonView[]> {
+    return this.get('/api/people');
+  }
+
+  groups(): Promise<GroupView[]> {
+    return this.get('/api/groups');
+  }
+
+  rooms(): Promise<RoomView[]> {
+    return this.get('/api/rooms');
+  }
+
+  messages(room: RoomId, before: LogIndex | null, limit: number): Promise<Page<MessageView>> {
+    const query = new URLSearchParams({ limit: String(limit) });
+    if (before !== null) query.set('before', String(before));
+    return this.get(`/api/rooms/${room}/messages?${query}`);
+  }
+
+  conference(conference: ConferenceId): Promise<ConferenceView> {
+    return this.get(`/api/conferences/${conference}`);
+  }
+
+  ticket(conference: ConferenceId): Promise<TicketAnswer> {
+    return this.post(`/api/conferences/${conference}/ticket`);
+  }
+
+  submit(request: SubmitRequest<Body>): Promise<SubmitAnswer> {
+    return this.post('/api/operations', request);
+  }
+
+  device(device: DeviceId): Promise<DeviceMarks> {
+    return this.get(`/api/devices/${device}`);
+  }
+}

@@ -1,0 +1,319 @@
+// Made from the Rust types of shared/wire and shared/school: do not edit.
+// `UPDATE_TYPES=1 cargo test -p schulhof-web` writes it anew.
+
+/**
+ * A school, such as `nord`. Comes from a certificate or a session, never from a request.
+ */
+export type SchoolId = string;
+
+/**
+ * A person's account.
+ */
+export type AccountId = string;
+
+/**
+ * A class, course or other group.
+ */
+export type GroupId = string;
+
+/**
+ * A messenger room.
+ */
+export type RoomId = string;
+
+/**
+ * A video conference; also the name of its room on a media node.
+ */
+export type ConferenceId = string;
+
+/**
+ * What numbers operations without gaps: a browser profile of one account, a door, an import.
+ */
+export type DeviceId = string;
+
+/**
+ * A core node, relay or box, such as `core-1`.
+ */
+export type NodeName = string;
+
+/**
+ * Place of an entry in its school's log, from 1. The only number that a client is ever shown.
+ */
+export type LogIndex = number;
+
+/**
+ * A device's own number of an operation, from 1, without gaps.
+ */
+export type Seq = number;
+
+/**
+ * Hybrid logical clock (Kulkarni et al. 2014): milliseconds since 1970 in the upper bits, a counter in the lower 10.
+ * Fits a JavaScript number until the year 2248. For showing and sorting by eye; the order of truth is [`LogIndex`].
+ */
+export type Hlc = number;
+
+export type Role = "pupil" | "teacher" | "admin";
+
+export type GroupKind = "class" | "course" | "staff";
+
+/**
+ * What is done. New kinds are added, old ones never change their meaning.
+ */
+export type Body = { "type": "school.name", name: string, } | { "type": "account.create", account: AccountId, login: string, name: string, role: Role, password: string, } | { "type": "account.password", account: AccountId, password: string, } | { "type": "account.lock", account: AccountId, locked: boolean, } | { "type": "group.create", group: GroupId, name: string, kind: GroupKind, } | { "type": "group.members", group: GroupId, add: Array<AccountId>, remove: Array<AccountId>, } | { "type": "room.create", room: RoomId, name: string, members: Array<AccountId>, } | { "type": "room.members", room: RoomId, add: Array<AccountId>, remove: Array<AccountId>, } | { "type": "room.direct", with: AccountId, } | { "type": "message.post", room: RoomId, text: string, } | { "type": "read.mark", room: RoomId, upto: LogIndex, } | { "type": "conference.open", conference: ConferenceId, room: RoomId, title: string, expected: number | null, } | { "type": "conference.close", conference: ConferenceId, };
+
+export type RoomKind = "group" | "free" | "direct";
+
+/**
+ * A person as others may see it.
+ */
+export type PersonView = { account: AccountId, name: string, role: Role, 
+/**
+ * Classes and courses.
+ */
+groups: Array<GroupId>, 
+/**
+ * Whether the asking account may write a direct message.
+ */
+may_write: boolean, };
+
+export type GroupView = { group: GroupId, name: string, kind: GroupKind, };
+
+export type RoomView = { room: RoomId, kind: RoomKind, 
+/**
+ * For a direct room: the other person's name.
+ */
+name: string, members: number, 
+/**
+ * For a direct room: the other person.
+ */
+with: AccountId | null, unread: number, 
+/**
+ * Own read mark.
+ */
+read_upto: LogIndex, last: MessageView | null, may_write: boolean, may_open_conference: boolean, 
+/**
+ * Running conferences of the room.
+ */
+conferences: Array<ConferenceView>, };
+
+export type MessageView = { room: RoomId, 
+/**
+ * Identity: `(device, seq)`.
+ */
+device: DeviceId, seq: Seq, 
+/**
+ * Null until secured in the cloud.
+ */
+index: LogIndex | null, author: AccountId, author_name: string, text: string, at: Hlc, };
+
+export type ConferenceView = { conference: ConferenceId, room: RoomId, room_name: string, title: string, opened_by: AccountId, opened_by_name: string, at: Hlc, open: boolean, 
+/**
+ * People that places are reserved for.
+ */
+expected: number, 
+/**
+ * Whether the asking account may close it (and moderates it).
+ */
+may_close: boolean, };
+
+export type Problem = { 
+/**
+ * Stable, in kebab-case, such as `not-a-member`. What programs and translations look at.
+ */
+code: string, 
+/**
+ * HTTP status.
+ */
+status: number, 
+/**
+ * One English sentence: what was wrong and where.
+ */
+title: string, 
+/**
+ * Seconds after which another try makes sense.
+ */
+retry_after_s?: number, };
+
+export type NodeKind = "box" | "relay";
+
+/**
+ * Where a media node is reached.
+ */
+export type MediaNode = { name: NodeName, kind: NodeKind, 
+/**
+ * Base address of its HTTP door, such as `http://localhost:8480`, without a slash at the end.
+ */
+url: string, };
+
+export type MediaRole = "moderator" | "participant";
+
+/**
+ * What a ticket promises.
+ */
+export type Claims = { 
+/**
+ * [`VERSION`].
+ */
+v: number, 
+/**
+ * Unique per reservation: random.
+ */
+id: string, 
+/**
+ * Whose key signed.
+ */
+school: SchoolId, 
+/**
+ * The room on the media node.
+ */
+room: ConferenceId, account: AccountId, 
+/**
+ * Shown to the others.
+ */
+name: string, role: MediaRole, audio_slots: number, video_slots: number, primary: MediaNode, 
+/**
+ * Used at once when the primary goes silent.
+ */
+standby: MediaNode | null, 
+/**
+ * Milliseconds since 1970. Checked when joining; a running connection goes on.
+ */
+expires_at_ms: number, };
+
+/**
+ * `POST /api/login`.
+ */
+export type LoginRequest = { login: string, password: string, };
+
+/**
+ * `GET /api/session`, and the answer to a login.
+ */
+export type SessionView = { account: AccountId, login: string, name: string, 
+/**
+ * `pupil`, `teacher` or `admin`.
+ */
+role: string, school: SchoolId, school_name: string, served_by: NodeName, served_by_kind: NodeKind, 
+/**
+ * Whether the core can be reached right now.
+ */
+core_online: boolean, };
+
+/**
+ * `POST /api/operations`: numbered on by the device, at most [`SUBMIT_OPERATIONS_MAX`]. `B` is `school::Body`.
+ */
+export type SubmitRequest<B> = { device: DeviceId, operations: Array<Submitted<B>>, };
+
+/**
+ * One operation as a browser writes it; the box adds the actor from the session.
+ */
+export type Submitted<B> = { seq: Seq, at: Hlc, body: B, };
+
+export type SubmitState = "saved" | "duplicate" | "gap" | "refused";
+
+export type SubmitResult = { seq: Seq, state: SubmitState, 
+/**
+ * With `refused`: the stable code of the reason (`not-a-member`, ...).
+ */
+reason?: string, };
+
+/**
+ * The answer: sent after the operations are durable on the box.
+ */
+export type SubmitAnswer = { results: Array<SubmitResult>, 
+/**
+ * Where the device stands now.
+ */
+marks: DeviceMarks, };
+
+/**
+ * `GET /api/devices/{device}`: how far a device's operations have come. Also part of answers and live events.
+ */
+export type DeviceMarks = { device: DeviceId, 
+/**
+ * Highest number that is durable on the box.
+ */
+saved: Seq, 
+/**
+ * Highest number that a majority of the core has committed.
+ */
+secured: Seq, };
+
+/**
+ * Body of `GET /api/rooms/{room}/messages?before=&limit=`. `M` is `school::MessageView`, oldest first.
+ */
+export type Page<M> = { items: Array<M>, 
+/**
+ * Pass as `before` to get what is older; none at the beginning.
+ */
+older: LogIndex | null, };
+
+/**
+ * `POST /api/conferences/{conference}/ticket`.
+ */
+export type TicketAnswer = { "type": "granted", 
+/**
+ * To be shown to the media node as it is.
+ */
+ticket: string, claims: Claims, } | { "type": "queued", position: number, retry_after_ms: number, };
+
+/**
+ * Server -> browser. `R`, `M`, `C` are `school::{RoomView, MessageView, ConferenceView}`.
+ */
+export type Event<R, M, C> = { "type": "hello", head: LogIndex, marks: DeviceMarks | null, core_online: boolean, } | { "type": "message", head: LogIndex, message: M, } | { "type": "room", head: LogIndex, room: R, } | { "type": "room_gone", head: LogIndex, room: RoomId, } | { "type": "read", head: LogIndex, room: RoomId, account: AccountId, upto: LogIndex, } | { "type": "conference", head: LogIndex, conference: C, } | { "type": "marks", marks: DeviceMarks, } | { "type": "rejected", seq: Seq, reason: string, } | { "type": "core", online: boolean, } | { "type": "reload", head: LogIndex, } | { "type": "pong", head: LogIndex, } | { "type": "session_ended" };
+
+/**
+ * Browser -> server.
+ */
+export type Command = { "type": "ping" };
+
+/**
+ * One connection of one person in a room; a person with two devices is there twice.
+ */
+export type ParticipantId = string;
+
+export type SourceKind = "microphone" | "camera" | "screen";
+
+/**
+ * A picture that the page shows.
+ */
+export type Tile = { participant: ParticipantId, kind: SourceKind, 
+/**
+ * Height on the screen in device pixels: the layer follows it.
+ */
+height: number, };
+
+export type JoinRequest = { ticket: string, 
+/**
+ * SDP offer.
+ */
+offer: string, };
+
+export type JoinAnswer = { 
+/**
+ * Secret name of this connection, for the control channel.
+ */
+session: string, 
+/**
+ * SDP answer.
+ */
+answer: string, node: NodeName, node_kind: NodeKind, };
+
+export type Participant = { id: ParticipantId, account: AccountId, name: string, role: MediaRole, microphone: boolean, camera: boolean, screen: boolean, hand: boolean, };
+
+export type Slot = { slot: number, 
+/**
+ * Nobody: the slot is free.
+ */
+participant: ParticipantId | null, kind: SourceKind, };
+
+export type Speaker = { participant: ParticipantId, level: number, };
+
+/**
+ * Client -> node.
+ */
+export type ToNode = { "type": "publish", microphone: boolean, camera: boolean, screen: boolean, } | { "type": "view", tiles: Array<Tile>, } | { "type": "hand", raised: boolean, } | { "type": "ping", n: number, };
+
+/**
+ * Node -> client.
+ */
+export type ToClient = { "type": "welcome", you: ParticipantId, node: NodeName, node_kind: NodeKind, } | { "type": "roster", participants: Array<Participant>, } | { "type": "slots", audio: Array<Slot>, video: Array<Slot>, } | { "type": "speakers", speakers: Array<Speaker>, } | { "type": "pong", n: number, } | { "type": "closing", reason: string, };

@@ -1,0 +1,115 @@
+/** A conference together with one's own devices: what the buttons of the page do. */
+import { Cell, type Readable } from '../cell';
+import type { Devices } from '../devices';
+import type { Conference } from './conference';
+
+export interface Controls {
+  microphone: boolean;
+  camera: boolean;
+  screen: boolean;
+  hand: boolean;
+  /** The screen as one's own page shows it. */
+  screenTrack: MediaStreamTrack | null;
+}
+
+export class Call {
+  private readonly cell: Cell<Controls>;
+  private talking = false;
+  private readonly unwatch: () => void;
+
+  constructor(
+    readonly conference: Conference,
+    readonly devices: Devices,
+  ) {
+    const { microphone, camera } = devices.state.value;
+    this.cell = new Cell<Controls>({
+      microphone: microphone.on,
+      camera: camera.on,
+      screen: false,
+      hand: false,
+      screenTrack: null,
+    });
+    let first = true;
+    this.unwatch = devices.state.subscribe(({ microphone, camera }) => {
+      this.cell.update((now) => ({ ...now, microphone: microphone.on, camera: camera.on }));
+      if (first) return;
+      conference.setSource('microphone', microphone.track, microphone.on);
+      conference.setSource('camera', camera.track, camera.on);
+    });
+    first = false;
+  }
+
+  get controls(): Readable<Controls> {
+    return this.cell;
+  }
+
+  /** Ends when the conference is over. */
+  async run(): Promise<void> {
+    const { microphone, camera } = this.devices.state.value;
+    await this.conference.run(
+      { microphone: microphone.track, camera: camera.track, screen: null },
+      { microphone: microphone.on, camera: camera.on, screen: false },
+    );
+    this.release();
+  }
+
+  leave(): void {
+    this.conference.leave();
+    this.release();
+  }
+
+  toggleMicrophone(): Promise<void> {
+    this.talking = false;
+    return this.devices.setMicrophone(!this.cell.value.microphone);
+  }
+
+  toggleCamera(): Promise<void> {
+    return this.devices.setCamera(!this.cell.value.camera);
+  }
+
+  /** Heard for as long as the key is down, if the microphone was off. */
+  pushToTalk(down: boolean): void {
+    if (down && !this.cell.value.microphone) {
+      this.talking = true;
+      void this.devices.setMicrophone(true, false);
+    } else if (!down && this.talking) {
+      this.talking = false;
+      void this.devices.setMicrophone(false, false);
+    }
+  }
+
+  toggleHand(): void {
+    const hand = !this.cell.value.hand;
+    this.cell.update((now) => ({ ...now, hand }));
+    this.conference.setHand(hand);
+  }
+
+  /** @returns false if the person chose nothing, or it is not possible here */
+  async toggleScreen(): Promise<boolean> {
+    if (this.cell.value.screenTrack) {
+      this.stopScreen();
+      return true;
+    }
+    const track = await this.devices.captureScreen();
+    if (!track) return false;
+    track.onended = () => this.stopScreen();
+    this.cell.update((now) => ({ ...now, screen: true, screenTrack: track }));
+    this.conference.setSource('screen', track, true);
+    return true;
+  }
+
+  private stopScreen(): void {
+    const { screenTrack } = this.cell.value;
+    if (!screenTrack) return;
+    screenTrack.onended = null;
+    screenTrack.stop();
+    this.cell.update((now) => ({ ...now, screen: false, screenTrack: null }));
+    this.conference.setSource('screen', null, false);
+  }
+
+  private release(): void {
+    this.unwatch();
+    this.cell.value.screenTrack?.stop();
+    this.devices.close();
+  }
+}

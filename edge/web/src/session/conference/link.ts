@@ -1,0 +1,229 @@
+/**
+ * One connection to one media node: a peer connection, its one offer and answer, and the control channel. Lives from a
+ * join until it is lost or closed; it is never repaired, `Conference` makes the next one.
+ */
+import type {
+  Claims,
+  Control,
+  ControlHandlers,
+  JoinAnswer,
+  JoinRequest,
+  MediaNode,
+  Participant,
+  ParticipantId,
+  Slot,
+  Speaker,
+  Tile,
+  ToClient,
+  ToNode,
+} from '../../protocol';
+import { addTransceivers, type Transceivers } from './offer';
+import type { Local, Picture } from './types';
+import { read, Watch } from './watch';
+
+/** ICE and DTLS take tens of milliseconds in the building, a second on a bad line; then the other node is tried. */
+const CONNECT_TIMEOUT_MS = 6_000;
+const LOOK_EVERY_MS = 500;
+
+export interface NodeDoor {
+  join(url: string, request: JoinRequest, signal: AbortSignal): Promise<JoinAnswer>;
+  control(url: string, session: string, handlers: ControlHandlers): Control;
+}
+
+export interface LinkOptions {
+  door: NodeDoor;
+  makePeer: () => RTCPeerConnection;
+  ticket: string;
+  claims: Claims;
+  node: MediaNode;
+  local: Local;
+  /** Something of the below changed. */
+  onChange: (link: Link) => void;
+  /** Once: the connection is of no use any more. The reason is for the log. */
+  onLost: (link: Link, reason: string) => void;
+  now: () => number;
+}
+
+export interface Sent {
+  microphone: boolean;
+  camera: boolean;
+  screen: boolean;
+}
+
+export class Link {
+  readonly node: MediaNode;
+  readonly watch = new Watch();
+  me: ParticipantId | null = null;
+  participants: readonly Participant[] = [];
+  speakers: readonly Speaker[] = [];
+  pictures: readonly Picture[] = [];
+  voices: readonly MediaStream[] = [];
+  private slots: { audio: readonly Slot[]; video: readonly Slot[] } = { audio: [], video: [] };
+  private readonly peer: RTCPeerConnection;
+  private readonly transceivers: Transceivers;
+  private readonly videoStreams: MediaStream[];
+  private readonly ending = new AbortController();
+  private control: Control | null = null;
+  private timer: ReturnType<typeof setInterval> | undefined;
+  private over = false;
+
+  constructor(private readonly options: LinkOptions) {
+    this.node = options.node;
+    this.peer = options.makePeer();
+    this.transceivers = addTransceivers(this.peer, options.local, options.claims);
+    const streamOf = (slot: RTCRtpTransceiver) => new MediaStream([slot.receiver.track]);
+    this.videoStreams = this.transceivers.video.map(streamOf);
+    this.voices = this.transceivers.audio.map(streamOf);
+  }
+
+  get connection(): RTCPeerConnectionState {
+    return this.peer.connectionState;
+  }
+
+  /** Joins; resolves when media can flow. Throws what the join threw, or an error of the connection. */
+  async open(): Promise<void> {
+    const { door, node, ticket } = this.options;
+    await this.peer.setLocalDescription(await this.peer.createOffer());
+    const offer = this.peer.localDescription?.sdp ?? '';
+    const answer = await door.join(node.url, { ticket, offer }, this.ending.signal);
+    this.ending.signal.throwIfAborted();
+    this.control = door.control(node.url, answer.session, {
+      onMessage: (message) => this.take(message),
+      onClose: () => this.lose('control-closed'),
+    });
+    await this.peer.setRemoteDescription({ type: 'answer', sdp: answer.answer });
+    await this.connected();
+    this.peer.oniceconnectionstatechange = () => this.judge();
+    this.peer.onconnectionstatechange = () => this.judge();
+    this.timer = setInterval(() => void this.look(), LOOK_EVERY_MS);
+  }
+
+  private connected(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const timeout = setTimeout(() => reject(new Error('the media way did not open')), CONNECT_TIMEOUT_MS);
+      const judge = () => {
+        const state = this.peer.connectionState;
+        if (state === 'connected') done(resolve);
+        else if (state === 'failed' || state === 'closed') done(() => reject(new Error(`connection ${state}`)));
+      };
+      const done = (then: () => void) => {
+        clearTimeout(timeout);
+        this.peer.onconnectionstatechange = null;
+        then();
+      };
+      this.ending.signal.addEventListener('abort', () => done(() => reject(new Error('ended'))), { once: true });
+      this.peer.onconnectionstatechange = judge;
+      judge();
+    });
+  }
+
+  private judge(): void {
+    const { iceConnectionState: ice, connectionState: state } = this.peer;
+    if (ice === 'disconnected' || ice === 'failed' || state === 'failed' || state === 'closed') this.lose(`ice-${ice}`);
+  }
+
+  private async look(): Promise<void> {
+    if (this.over) return;
+    const report = (await this.peer.getStats()) as unknown as Iterable<[string, unknown]>;
+    if (this.over) return;
+    const now = this.options.now();
+    const nodeSilentMs = now - (this.control?.heardAt() ?? now);
+    if (this.watch.take(now, read(report), { sources: this.expectedSources(), nodeSilentMs })) this.lose('silent');
+    else this.options.onChange(this);
+  }
+
+  /** How many others send something that a slot here carries. */
+  private expectedSources(): number {
+    const sending = new Map(this.participants.map((person) => [person.id, person]));
+    const sources = new Set<ParticipantId>();
+    for (const { participant, kind } of [...this.slots.audio, ...this.slots.video]) {
+      const person = participant === null ? undefined : sending.get(participant);
+      if (person?.[kind]) sources.add(person.id);
+    }
+    return sources.size;
+  }
+
+  private take(message: ToClient): void {
+    if (this.over) return;
+    switch (message.type) {
+      case 'welcome':
+        this.me = message.you;
+        break;
+      case 'roster':
+        this.participants = message.participants;
+        break;
+      case 'slots':
+        this.slots = message;
+        this.pictures = message.video.flatMap(({ slot, participant, kind }) => {
+          const stream = this.videoStreams[slot];
+          return participant === null || !stream ? [] : [{ participant, kind, stream }];
+        });
+        break;
+      case 'speakers':
+        this.speakers = message.speakers;
+        break;
+      case 'closing':
+        this.lose(message.reason);
+        return;
+      case 'pong':
+        return;
+    }
+    this.options.onChange(this);
+  }
+
+  publish(sent: Sent): void {
+    this.send({ type: 'publish', ...sent });
+  }
+
+  view(tiles: Tile[]): void {
+    this.send({ type: 'view', tiles });
+  }
+
+  hand(raised: boolean): void {
+    this.send({ type: 'hand', raised });
+  }
+
+  private send(message: ToNode): void {
+    if (!this.over) this.control?.send(message);
+  }
+
+  /** Puts another source into the sender, or none. No renegotiation. */
+  async replace(kind: keyof Local, track: MediaStreamTrack | null): Promise<void> {
+    if (!this.over) await this.transceivers[kind].sender.replaceTrack(track);
+  }
+
+  /** Decoded pictures of a person, per second and since the join. */
+  frames(participant: ParticipantId): { perSecond: number; decoded: number } {
+    let perSecond = 0;
+    let decoded = 0;
+    for (const slot of this.slots.video) {
+      const mid = this.transceivers.video[slot.slot]?.mid;
+      if (slot.participant !== participant || mid === null || mid === undefined) continue;
+      perSecond += this.watch.framesPerSecond(mid);
+      decoded += this.watch.reading?.media.find((stat) => stat.mid === mid)?.framesDecoded ?? 0;
+    }
+    return { perSecond, decoded };
+  }
+
+  private lose(reason: string): void {
+    if (this.over) return;
+    this.stop();
+    this.options.onLost(this, reason);
+  }
+
+  /** Stops listening; pictures stand still. `close()` frees the rest. */
+  private stop(): void {
+    this.over = true;
+    clearInterval(this.timer);
+    this.ending.abort();
+    this.peer.oniceconnectionstatechange = null;
+    this.peer.onconnectionstatechange = null;
+  }
+
+  /** Leaves the room on the node. */
+  close(): void {
+    this.stop();
+    this.control?.close();
+    this.peer.close();
+  }
+}

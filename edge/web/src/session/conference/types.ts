@@ -1,0 +1,99 @@
+/** What the conference page is told. */
+import type { AccountId, MediaRole, NodeKind, NodeName, ParticipantId, SourceKind } from '../../protocol';
+
+export type ConferencePhase =
+  | { at: 'ticket' }
+  /** No place is free: asked again by itself. */
+  | { at: 'queued'; position: number }
+  | { at: 'joining' }
+  | { at: 'connected' }
+  /** The last pictures stand still; it goes on at the other node by itself. */
+  | { at: 'reconnecting'; attempt: number }
+  | { at: 'left' }
+  /** `code` of the problem: no such conference, closed, not a member. */
+  | { at: 'failed'; code: string };
+
+export type Quality = 'excellent' | 'good' | 'poor' | 'lost';
+
+export interface Person {
+  /** Stable across a change of the node: account and how many-eth connection of it. */
+  key: string;
+  /** New on each connection; empty while the person has not come to the present node yet. */
+  id: ParticipantId;
+  account: AccountId;
+  name: string;
+  role: MediaRole;
+  me: boolean;
+  microphone: boolean;
+  camera: boolean;
+  screen: boolean;
+  hand: boolean;
+  /** Was there before the node changed, and is expected back. */
+  awaited: boolean;
+}
+
+/** A picture that is being received on a slot. */
+export interface Picture {
+  participant: ParticipantId;
+  kind: SourceKind;
+  stream: MediaStream;
+}
+
+/** A picture that is shown of somebody: `key` is the person's. */
+export interface Shown {
+  key: string;
+  kind: SourceKind;
+  stream: MediaStream;
+}
+
+/** What the page wants to see, most important first. */
+export interface Wanted {
+  key: string;
+  kind: SourceKind;
+  /** In device pixels. */
+  height: number;
+}
+
+export interface Local {
+  microphone: MediaStreamTrack | null;
+  camera: MediaStreamTrack | null;
+  screen: MediaStreamTrack | null;
+}
+
+export interface ConferenceState {
+  phase: ConferencePhase;
+  node: { name: NodeName; kind: NodeKind } | null;
+  people: readonly Person[];
+  pictures: readonly Shown[];
+  /** One per slot; who speaks in them changes. */
+  voices: readonly MediaStream[];
+  /** Who is heard, by key, loudest first, with levels 0..127. */
+  speakers: ReadonlyMap<string, number>;
+  quality: Quality;
+}
+
+/** For tests and support: read-only, see `Conference.snapshot`. */
+export interface Snapshot {
+  phase: ConferencePhase['at'];
+  node: string | null;
+  nodeKind: NodeKind | null;
+  connection: RTCPeerConnectionState | 'none';
+  /** Successful joins since the page joined: 1 without any failover. */
+  joins: number;
+  participants: {
+    id: ParticipantId;
+    name: string;
+    me: boolean;
+    microphone: boolean;
+    camera: boolean;
+    screen: boolean;
+    hand: boolean;
+    /** Decoded per second on all slots that carry this person's pictures. */
+    framesPerSecond: number;
+    framesDecoded: number;
+  }[];
+  /** Sum of what the audio slots have received (`totalAudioEnergy`), ever growing while somebody is heard. */
+  audioEnergy: number;
+  bytesReceived: number;
+  roundTripMs: number | null;
+}

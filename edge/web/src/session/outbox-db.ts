@@ -1,0 +1,91 @@
+/** Where operations are kept until they are secured: IndexedDB, or (no IndexedDB, no Web Locks) the memory of one tab. */
+import { openDB, type DBSchema, type IDBPDatabase } from 'idb';
+import { newDevice, type DeviceRow, type OutboxRow, type OutboxState } from './outbox-rules';
+import { randomName } from './random';
+
+export interface OutboxDb {
+  /** Runs one change on an account's state; nobody else, in no other tab, changes it meanwhile. `change` must not wait. */
+  transact<T>(account: string, change: (state: OutboxState) => T): Promise<T>;
+  close(): void;
+}
+
+/** Marks a row that is not in the database yet: it gets its key there. */
+export const NEW_ROW = 0;
+
+interface Schema extends DBSchema {
+  devices: { key: string; value: DeviceRow };
+  operations: { key: number; value: OutboxRow; indexes: { account: string } };
+}
+
+export async function openOutboxDb(name = 'schulhof'): Promise<OutboxDb> {
+  const db = await openDB<Schema>(name, 1, {
+    upgrade(db) {
+      db.createObjectStore('devices', { keyPath: 'account' });
+      const operations = db.createObjectStore('operations', { keyPath: 'id', autoIncrement: true });
+      operations.createIndex('account', 'account');
+    },
+    blocking: (_from, _to, event) => (event.target as IDBDatabase).close(),
+  });
+  return new IndexedOutbox(db);
+}
+
+class IndexedOutbox implements OutboxDb {
+  constructor(private readonly db: IDBPDatabase<Schema>) {}
+
+  async transact<T>(account: string, change: (state: OutboxState) => T): Promise<T> {
+    const tx = this.db.transaction(['devices', 'operations'], 'readwrite', { durability: 'strict' });
+    const devices = tx.objectStore('devices');
+    const operations = tx.objectStore('operations');
+    const device = (await devices.get(account)) ?? newDevice(account, randomName());
+    const rows = await operations.index('account').getAll(account);
+    const before = new Map(rows.map((row) => [row.id, JSON.stringify(row)]));
+    const state: OutboxState = { device, rows };
+    let result: T;
+    try {
+      result = change(state);
+    } catch (error) {
+      tx.abort();
+      await tx.done.catch(() => {});
+      throw error;
+    }
+    const writes: Promise<unknown>[] = [devices.put(state.device)];
+    for (const row of state.rows) {
+      if (row.id === NEW_ROW) {
+        const { id: _, ...fresh } = row;
+        writes.push(operations.add(fresh as OutboxRow).then((id) => (row.id = id)));
+      } else if (before.get(row.id) !== JSON.stringify(row)) {
+        writes.push(operations.put(row));
+      }
+      before.delete(row.id);
+    }
+    for (const gone of before.keys()) writes.push(operations.delete(gone));
+    await Promise.all([...writes, tx.done]);
+    return result;
+  }
+
+  close(): void {
+    this.db.close();
+  }
+}
+
+/** For one tab and as long as it lives. */
+export class MemoryOutbox implements OutboxDb {
+  private readonly states = new Map<string, OutboxState>();
+  private lastId = 0;
+
+  transact<T>(account: string, change: (state: OutboxState) => T): Promise<T> {
+    const state = structuredClone(
+      this.states.get(account) ?? { device: newDevice(account, randomName()), rows: [] },
+    );
+    const result = change(state);
+    for (const row of state.rows) {
+      if (row.id === NEW_ROW) row.id = this.lastId += 1;
+    }
+    this.states.set(account, structuredClone(state));
+    return Promise.resolve(result);
+  }
+
+  close(): void {
+    this.states.clear();
+  }
+}

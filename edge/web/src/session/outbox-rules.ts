@@ -1,0 +1,174 @@
+/**
+ * The rules of a device's numbers, as pure changes of one state: which operation gets which number, what is sent, and
+ * what an answer means. `outbox.ts` runs them inside one database transaction each.
+ *
+ * A device numbers its operations from 1 without gaps; (device, seq) is an operation's identity, so a number that may
+ * have reached a box is never given to anything else, unless that box said `refused`.
+ */
+import {
+  SUBMIT_OPERATIONS_MAX,
+  hlcTick,
+  type Body,
+  type DeviceId,
+  type DeviceMarks,
+  type Hlc,
+  type Seq,
+  type SubmitAnswer,
+  type SubmittedOperation,
+} from '../protocol';
+
+/** Kept at most until secured: a week offline in one class. Past it, nothing new is taken. */
+export const OUTBOX_LEN_MAX = 5_000;
+/** Characters of JSON in one submission: stays below `api::BODY_LEN_MAX` (256 KiB) even if each takes 2 bytes. */
+const BATCH_CHARS_MAX = 100_000;
+
+export interface DeviceRow {
+  account: string;
+  device: DeviceId;
+  /** The number that the next operation gets. */
+  next: Seq;
+  /** The highest number that was ever put into a request. */
+  tried: Seq;
+  /** Last clock reading. */
+  at: Hlc;
+}
+
+export interface OutboxRow {
+  /** Order of writing; the database's key. */
+  id: number;
+  account: string;
+  device: DeviceId;
+  /** None until the tab that owns the numbers has given one. */
+  seq: Seq | null;
+  saved: boolean;
+  at: Hlc;
+  body: Body;
+}
+
+export interface OutboxState {
+  device: DeviceRow;
+  /** By `id`. */
+  rows: OutboxRow[];
+}
+
+export interface Refused {
+  row: OutboxRow;
+  reason: string;
+}
+
+export function newDevice(account: string, device: DeviceId): DeviceRow {
+  return { account, device, next: 1, tried: 0, at: 0 };
+}
+
+export function tick(device: DeviceRow, nowMs: number): Hlc {
+  device.at = hlcTick(device.at, nowMs);
+  return device.at;
+}
+
+/** Takes back read marks that a later one makes needless, and that nobody has seen. */
+export function supersede(state: OutboxState, body: Body): void {
+  if (body.type !== 'read.mark') return;
+  state.rows = state.rows.filter(
+    (row) => row.seq !== null || row.body.type !== 'read.mark' || row.body.room !== body.room,
+  );
+}
+
+/** Gives numbers, and returns what is to be sent now; its numbers count as used from here on. */
+export function nextBatch(state: OutboxState): SubmittedOperation[] {
+  const { device } = state;
+  for (const row of state.rows) {
+    if (row.seq !== null) continue;
+    row.device = device.device;
+    row.seq = device.next;
+    device.next += 1;
+  }
+  const batch: SubmittedOperation[] = [];
+  let chars = 0;
+  for (const row of unsaved(state)) {
+    chars += JSON.stringify(row.body).length + 64;
+    if (batch.length === SUBMIT_OPERATIONS_MAX || (batch.length > 0 && chars > BATCH_CHARS_MAX)) break;
+    batch.push({ seq: row.seq, at: row.at, body: row.body });
+    device.tried = Math.max(device.tried, row.seq);
+  }
+  return batch;
+}
+
+function unsaved(state: OutboxState): (OutboxRow & { seq: Seq })[] {
+  return state.rows
+    .filter((row): row is OutboxRow & { seq: Seq } => row.seq !== null && !row.saved && row.device === state.device.device)
+    .sort((a, b) => a.seq - b.seq);
+}
+
+/**
+ * What a box said to a batch. `stuck`: nothing came of it and sending again at once would not help either, as the box
+ * misses numbers that are no longer held here (it is behind the core).
+ */
+export function takeAnswer(state: OutboxState, answer: SubmitAnswer): { refused: Refused[]; stuck: boolean } {
+  const sent = new Map(unsaved(state).map((row) => [row.seq, row]));
+  const refused: Refused[] = [];
+  let gap = false;
+  for (const result of answer.results) {
+    const row = sent.get(result.seq);
+    if (!row) continue;
+    if (result.state === 'saved' || result.state === 'duplicate') row.saved = true;
+    else if (result.state === 'refused') refused.push({ row: { ...row }, reason: result.reason ?? 'refused' });
+    else gap = true;
+  }
+  if (refused.length > 0) {
+    const gone = new Set(refused.map(({ row }) => row.id));
+    state.rows = state.rows.filter((row) => !gone.has(row.id));
+    closeUp(state, refused);
+  }
+  takeMarks(state, answer.marks);
+  if (gap) fallBack(state, answer.marks);
+  const moved = answer.results.some((result) => result.state !== 'gap');
+  const from = unsaved(state)[0]?.seq ?? 0;
+  const reachesBack = from < (answer.results[0]?.seq ?? 0);
+  return { refused, stuck: !moved && !reachesBack };
+}
+
+/** A refused operation has no number in the log: its number, and those after it that no box has taken, are given anew. */
+function closeUp(state: OutboxState, refused: Refused[]): void {
+  const open = unsaved(state);
+  const free = [...refused.map(({ row }) => row.seq), ...open.map((row) => row.seq)].filter((seq) => seq !== null);
+  let seq = Math.min(...free);
+  for (const row of open) {
+    row.seq = seq;
+    seq += 1;
+  }
+  state.device.next = seq;
+  state.device.tried = Math.min(state.device.tried, seq - 1);
+}
+
+/** Marks only move forward here; what is secured need not be kept. */
+export function takeMarks(state: OutboxState, marks: DeviceMarks): void {
+  state.rows = state.rows.filter(
+    (row) => row.device !== marks.device || row.seq === null || row.seq > marks.secured,
+  );
+  for (const row of state.rows) {
+    if (row.device === marks.device && row.seq !== null && row.seq <= marks.saved) row.saved = true;
+  }
+}
+
+/** The box that serves now holds less than the one before did: what it misses is sent again. */
+export function fallBack(state: OutboxState, marks: DeviceMarks): void {
+  for (const row of state.rows) {
+    if (row.device === marks.device && row.seq !== null && row.seq > marks.saved) row.saved = false;
+  }
+}
+
+/** Whether somebody else numbers with this device's name: a browser profile that was copied, or put back from a backup. */
+export function isForeign(state: OutboxState, marks: DeviceMarks): boolean {
+  return marks.device === state.device.device && marks.saved > state.device.tried;
+}
+
+/** Begins a new device. What no box has saved is numbered anew. */
+export function renew(state: OutboxState, device: DeviceId): void {
+  const { account, at } = state.device;
+  state.device = { ...newDevice(account, device), at };
+  for (const row of state.rows) {
+    if (row.saved) continue;
+    row.seq = null;
+    row.device = device;
+  }
+}

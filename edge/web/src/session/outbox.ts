@@ -1,0 +1,292 @@
+/**
+ * What this browser has written and the cloud has not yet secured. Each operation is durable here before it is sent, and
+ * stays until it is secured, so that a closed tab, a dead box or a cut line loses nothing.
+ *
+ * All tabs of one account write into the same database; one of them owns the numbering (a Web Lock) and sends.
+ */
+import { isUnreachable, ProblemError, type Body, type DeviceId, type DeviceMarks, type SubmitAnswer, type Submission } from '../protocol';
+import { Cell, type Readable } from './cell';
+import { NEW_ROW, type OutboxDb } from './outbox-db';
+import * as rules from './outbox-rules';
+import { randomName } from './random';
+
+/** First and longest wait after a failed submission. */
+const RETRY_MIN_MS = 500;
+const RETRY_MAX_MS = 20_000;
+/** A box that misses numbers which the cloud has will get them from there; one that never does lost the device's past. */
+const STUCK_TRIES_MAX = 6;
+/** Refused ones that are shown; older ones have been seen. */
+const REFUSED_LEN_MAX = 20;
+
+export interface OutboxEntry {
+  /** Stable from writing to securing. */
+  id: number;
+  device: DeviceId;
+  seq: number | null;
+  saved: boolean;
+  at: number;
+  body: Body;
+}
+
+export interface RefusedEntry {
+  id: number;
+  at: number;
+  body: Body;
+  reason: string;
+}
+
+export class OutboxFull extends Error {}
+
+/** Only one tab at a time gets it; `undefined` where tabs cannot agree (then the database is this tab's own). */
+export type Ownership = (name: string, signal: AbortSignal, whileOwned: () => Promise<void>) => Promise<void>;
+
+/** Tells the other tabs of this browser. */
+export interface Channel {
+  post(): void;
+  onpost: (() => void) | null;
+  close(): void;
+}
+
+export interface OutboxOptions {
+  account: string;
+  db: OutboxDb;
+  box: { submit(request: Submission): Promise<SubmitAnswer>; device(device: DeviceId): Promise<DeviceMarks> };
+  own?: Ownership | undefined;
+  channel?: Channel | undefined;
+  onRefused?: (entry: RefusedEntry) => void;
+  /** The session is over: nothing is sent until it is back. */
+  onSignedOut?: () => void;
+  /** A new device name was taken: the live stream should follow it. */
+  onDevice?: (device: DeviceId) => void;
+  now?: () => number;
+  random?: () => number;
+}
+
+export class Outbox {
+  private readonly list = new Cell<readonly OutboxEntry[]>([]);
+  private readonly refusedList = new Cell<readonly RefusedEntry[]>([]);
+  private readonly stop = new AbortController();
+  private deviceName: DeviceId | null = null;
+  private owner = false;
+  private checked = false;
+  private pumping = false;
+  private again = false;
+  private failures = 0;
+  private stuckTries = 0;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(private readonly options: OutboxOptions) {}
+
+  /** Not yet secured, in order of writing. */
+  get entries(): Readable<readonly OutboxEntry[]> {
+    return this.list;
+  }
+
+  get refused(): Readable<readonly RefusedEntry[]> {
+    return this.refusedList;
+  }
+
+  get device(): DeviceId | null {
+    return this.deviceName;
+  }
+
+  /** Reads what an earlier page left behind, and begins to send as soon as this tab owns the numbers. */
+  async start(): Promise<void> {
+    const { channel, own, account } = this.options;
+    if (channel) channel.onpost = () => void this.refresh().then(() => this.pump());
+    await this.refresh();
+    const owned = async () => {
+      this.owner = true;
+      void this.pump();
+      await new Promise<void>((resolve) => this.stop.signal.addEventListener('abort', () => resolve()));
+      this.owner = false;
+    };
+    const lock = own ? own(`schulhof:outbox:${account}`, this.stop.signal, owned) : owned();
+    // Ends with the page, or by `close()`.
+    lock.catch(() => {});
+  }
+
+  close(): void {
+    this.stop.abort();
+    clearTimeout(this.timer);
+    this.options.channel?.close();
+    this.options.db.close();
+  }
+
+  /** Durable in this browser when it resolves. */
+  async add(body: Body): Promise<void> {
+    await this.change((state) => {
+      rules.supersede(state, body);
+      if (state.rows.length >= rules.OUTBOX_LEN_MAX) throw new OutboxFull('the outbox is full');
+      const at = rules.tick(state.device, (this.options.now ?? Date.now)());
+      const { account } = this.options;
+      state.rows.push({ id: NEW_ROW, account, device: state.device.device, seq: null, saved: false, at, body });
+    });
+    void this.pump();
+  }
+
+  forgetRefused(id: number): void {
+    this.refusedList.update((list) => list.filter((entry) => entry.id !== id));
+  }
+
+  /** The box speaks of this device: in the greeting of the live stream (`greeting`), or as it moves on. */
+  async marks(marks: DeviceMarks, greeting: boolean): Promise<void> {
+    if (!this.owner || marks.device !== this.deviceName) return;
+    await this.change((state) => {
+      rules.takeMarks(state, marks);
+      if (greeting) rules.fallBack(state, marks);
+    });
+    if (greeting) this.nudge();
+  }
+
+  /** The core refused an operation when it came to its place: it has used its number, and is over. */
+  async rejected(seq: number, reason: string): Promise<void> {
+    const row = this.list.value.find((entry) => entry.seq === seq && entry.device === this.deviceName);
+    if (!row) return;
+    this.tell({ id: row.id, at: row.at, body: row.body, reason });
+    await this.change((state) => {
+      state.rows = state.rows.filter((other) => other.id !== row.id);
+    });
+  }
+
+  /** The way to the box may be back: do not wait any longer. */
+  nudge(): void {
+    this.failures = 0;
+    void this.pump();
+  }
+
+  private async pump(): Promise<void> {
+    if (!this.owner || this.stop.signal.aborted) return;
+    if (this.pumping) {
+      this.again = true;
+      return;
+    }
+    this.pumping = true;
+    clearTimeout(this.timer);
+    try {
+      do {
+        this.again = false;
+        await this.check();
+        while (await this.sendOne());
+      } while (this.again);
+      this.failures = 0;
+    } catch (error) {
+      this.failed(error);
+    } finally {
+      this.pumping = false;
+    }
+  }
+
+  /** Once per page: whether the box knows more of this device than we ever sent. */
+  private async check(): Promise<void> {
+    if (this.checked || !this.list.value.some((entry) => !entry.saved)) return;
+    const device = this.deviceName;
+    if (device === null) return;
+    const marks = await this.options.box.device(device);
+    this.checked = true;
+    await this.change((state) => {
+      rules.takeMarks(state, marks);
+      if (rules.isForeign(state, marks)) rules.renew(state, randomName());
+    });
+  }
+
+  /** @returns whether there is more to send now */
+  private async sendOne(): Promise<boolean> {
+    const operations = await this.change((state) => rules.nextBatch(state));
+    const device = this.deviceName;
+    if (operations.length === 0 || device === null || this.stop.signal.aborted) return false;
+    let answer: SubmitAnswer;
+    try {
+      answer = await this.options.box.submit({ device, operations });
+    } catch (error) {
+      const reason = malformed(error);
+      if (reason === null) throw error;
+      // Such a batch will never be taken. Alone, the first one shows whether it is the one.
+      answer = await this.submitFirst(device, operations);
+    }
+    if (answer.results.some((result) => result.reason === 'device-of-another')) {
+      // The box was set up anew, or this database is a copy: numbers of a name of our own.
+      await this.change((state) => rules.renew(state, randomName()));
+      return true;
+    }
+    const { refused, stuck } = await this.change((state) => rules.takeAnswer(state, answer));
+    for (const { row, reason } of refused) this.tell({ id: row.id, at: row.at, body: row.body, reason });
+    if (!stuck) {
+      this.stuckTries = 0;
+      return this.list.value.some((entry) => !entry.saved);
+    }
+    this.stuckTries += 1;
+    if (this.stuckTries >= STUCK_TRIES_MAX) {
+      this.stuckTries = 0;
+      await this.change((state) => rules.renew(state, randomName()));
+      return true;
+    }
+    throw new Error('the box misses earlier numbers');
+  }
+
+  private async submitFirst(device: DeviceId, operations: Submission['operations']): Promise<SubmitAnswer> {
+    const [first] = operations;
+    if (first === undefined) throw new Error('nothing to submit');
+    try {
+      return await this.options.box.submit({ device, operations: [first] });
+    } catch (error) {
+      const reason = malformed(error);
+      if (reason === null) throw error;
+      const marks = { device, saved: first.seq - 1, secured: 0 };
+      return { results: [{ seq: first.seq, state: 'refused', reason }], marks };
+    }
+  }
+
+  private failed(error: unknown): void {
+    if (error instanceof ProblemError && error.problem.status === 401) {
+      this.options.onSignedOut?.();
+      return;
+    }
+    const ceiling = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(this.failures, 10));
+    this.failures += 1;
+    const asked = error instanceof ProblemError ? (error.problem.retry_after_s ?? 0) * 1_000 : 0;
+    const wait = Math.max(asked, ceiling * (0.5 + 0.5 * (this.options.random ?? Math.random)()));
+    if (!this.stop.signal.aborted) this.timer = setTimeout(() => void this.pump(), wait);
+  }
+
+  private tell(entry: RefusedEntry): void {
+    this.refusedList.update((list) => [...list, entry].slice(-REFUSED_LEN_MAX));
+    this.options.onRefused?.(entry);
+  }
+
+  private async change<T>(change: (state: rules.OutboxState) => T): Promise<T> {
+    let after: rules.OutboxState | undefined;
+    const result = await this.options.db.transact(this.options.account, (state) => {
+      const result = change(state);
+      after = state;
+      return result;
+    });
+    if (after && this.show(after)) this.options.channel?.post();
+    return result;
+  }
+
+  private async refresh(): Promise<void> {
+    if (this.stop.signal.aborted) return;
+    await this.options.db.transact(this.options.account, (state) => this.show(state));
+  }
+
+  /** @returns whether anything is different from before */
+  private show(state: rules.OutboxState): boolean {
+    const device = state.device.device;
+    if (device !== this.deviceName) {
+      this.deviceName = device;
+      this.options.onDevice?.(device);
+    }
+    const entries = state.rows.map(({ id, device, seq, saved, at, body }) => ({ id, device, seq, saved, at, body }));
+    if (JSON.stringify(entries) === JSON.stringify(this.list.value)) return false;
+    this.list.set(entries);
+    return true;
+  }
+}
+
+/** The stable code, if the same request can never succeed; null if it is worth another try. */
+function malformed(error: unknown): string | null {
+  if (!(error instanceof ProblemError) || isUnreachable(error)) return null;
+  const { status, code } = error.problem;
+  return status === 400 || status === 413 || status === 415 || status === 422 ? code : null;
+}

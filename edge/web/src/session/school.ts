@@ -1,0 +1,227 @@
+/**
+ * What a signed-in person has: rooms, conversations, people, the outbox, and the live stream that keeps them current.
+ * One per sign-in; `close()` ends it.
+ */
+import {
+  EventStream,
+  type AccountId,
+  type BoxClient,
+  type ConferenceId,
+  type GroupView,
+  type Link,
+  type LiveEvent,
+  type PersonView,
+  type RoomId,
+  type RoomView,
+  type SessionView,
+  type SocketLike,
+} from '../protocol';
+import { Cell, type Readable } from './cell';
+import { Outbox, type OutboxOptions, type RefusedEntry } from './outbox';
+import { randomName } from './random';
+import { Rooms } from './rooms';
+import { Timeline } from './timeline';
+
+/** Conversations that are kept in memory; one that is opened again after that is fetched again. */
+const TIMELINES_MAX = 20;
+
+export interface SchoolOptions {
+  view: SessionView;
+  box: BoxClient;
+  outbox: Pick<OutboxOptions, 'db' | 'own' | 'channel'>;
+  onEnded: () => void;
+  connect?: (path: string) => SocketLike;
+}
+
+export class School {
+  readonly me: SessionView;
+  readonly rooms: Rooms;
+  readonly outbox: Outbox;
+  private readonly stream: EventStream;
+  private readonly timelines = new Map<RoomId, Timeline>();
+  private readonly linkCell = new Cell<Link>('connecting');
+  private readonly coreCell: Cell<boolean>;
+  private readonly peopleCell = new Cell<readonly PersonView[] | null>(null);
+  private readonly groupsCell = new Cell<readonly GroupView[] | null>(null);
+  private readonly lastRefused = new Cell<RefusedEntry | null>(null);
+  private greeted = false;
+
+  constructor(private readonly options: SchoolOptions) {
+    const { view, box } = options;
+    this.me = view;
+    this.coreCell = new Cell(view.core_online);
+    this.rooms = new Rooms(() => box.rooms());
+    this.outbox = new Outbox({
+      ...options.outbox,
+      account: `${view.school}:${view.account}`,
+      box,
+      onRefused: (entry) => this.lastRefused.set(entry),
+      onSignedOut: options.onEnded,
+      onDevice: () => this.greeted && this.stream.restart(),
+    });
+    this.outbox.entries.subscribe(() => this.showOutbox());
+    this.outbox.refused.subscribe(() => this.showOutbox());
+    this.stream = new EventStream({
+      device: () => this.outbox.device,
+      onEvent: (event) => this.take(event),
+      onLink: (link) => this.linkCell.set(link),
+      ...(options.connect ? { connect: options.connect } : {}),
+    });
+  }
+
+  /** The way to the box. */
+  get link(): Readable<Link> {
+    return this.linkCell;
+  }
+
+  /** Whether the box reaches the core. */
+  get coreOnline(): Readable<boolean> {
+    return this.coreCell;
+  }
+
+  /** Who can be seen; null until `loadPeople` has brought them. */
+  get people(): Readable<readonly PersonView[] | null> {
+    return this.peopleCell;
+  }
+
+  get groups(): Readable<readonly GroupView[] | null> {
+    return this.groupsCell;
+  }
+
+  get refusal(): Readable<RefusedEntry | null> {
+    return this.lastRefused;
+  }
+
+  async start(): Promise<void> {
+    await this.outbox.start();
+    this.stream.start();
+  }
+
+  close(): void {
+    this.stream.stop();
+    this.outbox.close();
+  }
+
+  /** The page is visible again, or the network changed. */
+  nudge(): void {
+    this.stream.nudge();
+    this.outbox.nudge();
+  }
+
+  timeline(room: RoomId): Timeline {
+    let timeline = this.timelines.get(room);
+    if (timeline) {
+      // Last used is last in line to be forgotten.
+      this.timelines.delete(room);
+    } else {
+      const { account, name } = this.me;
+      timeline = new Timeline(room, { account, name }, (room, before, limit) =>
+        this.options.box.messages(room, before, limit),
+      );
+      timeline.setOutbox(this.outbox.entries.value, this.outbox.refused.value);
+      timeline.load().catch(() => {});
+    }
+    this.timelines.set(room, timeline);
+    for (const forgotten of this.timelines.keys()) {
+      if (this.timelines.size <= TIMELINES_MAX) break;
+      this.timelines.delete(forgotten);
+    }
+    return timeline;
+  }
+
+  async loadPeople(): Promise<void> {
+    const [people, groups] = await Promise.all([this.options.box.people(), this.options.box.groups()]);
+    this.peopleCell.set(people);
+    this.groupsCell.set(groups);
+  }
+
+  post(room: RoomId, text: string): Promise<void> {
+    return this.outbox.add({ type: 'message.post', room, text });
+  }
+
+  /** Everything that is shown of a room has been seen. */
+  markRead(room: RoomId): void {
+    const known = this.rooms.find(room);
+    const upto = this.timelines.get(room)?.newest ?? 0;
+    if (!known || upto <= known.read_upto) return;
+    this.rooms.read(room, upto);
+    this.outbox.add({ type: 'read.mark', room, upto }).catch(() => {});
+  }
+
+  directRoom(person: AccountId): RoomView | undefined {
+    return this.rooms.list.value.find((room) => room.kind === 'direct' && room.with === person);
+  }
+
+  openDirect(person: AccountId): Promise<void> {
+    return this.outbox.add({ type: 'room.direct', with: person });
+  }
+
+  async openConference(room: RoomId, title: string): Promise<ConferenceId> {
+    const conference = randomName();
+    await this.outbox.add({ type: 'conference.open', conference, room, title, expected: null });
+    return conference;
+  }
+
+  closeConference(conference: ConferenceId): Promise<void> {
+    return this.outbox.add({ type: 'conference.close', conference });
+  }
+
+  private take(event: LiveEvent): void {
+    this.rooms.take(event);
+    switch (event.type) {
+      case 'hello':
+        this.greeted = true;
+        this.coreCell.set(event.core_online);
+        if (event.marks) void this.outbox.marks(event.marks, true);
+        else this.outbox.nudge();
+        this.reload();
+        break;
+      case 'reload':
+        this.reload();
+        break;
+      case 'core':
+        this.coreCell.set(event.online);
+        break;
+      case 'marks':
+        void this.outbox.marks(event.marks, false);
+        break;
+      case 'message':
+        this.timelines.get(event.message.room)?.take(event.message);
+        break;
+      case 'rejected':
+        this.rejected(event.seq, event.reason);
+        break;
+      case 'room_gone':
+        this.timelines.delete(event.room);
+        break;
+      case 'session_ended':
+        this.options.onEnded();
+        break;
+      default:
+    }
+  }
+
+  /** Something may have been missed: the lists that are in use, anew. */
+  private reload(): void {
+    this.rooms.load().catch(() => {});
+    const recent = [...this.timelines.values()].at(-1);
+    for (const [room, timeline] of this.timelines) {
+      if (timeline === recent) timeline.load().catch(() => {});
+      else this.timelines.delete(room);
+    }
+  }
+
+  private rejected(seq: number, reason: string): void {
+    const { device } = this.outbox;
+    if (device !== null) {
+      for (const timeline of this.timelines.values()) timeline.drop(device, seq);
+    }
+    void this.outbox.rejected(seq, reason);
+  }
+
+  private showOutbox(): void {
+    for (const timeline of this.timelines.values()) {
+      timeline.setOutbox(this.outbox.entries.value, this.outbox.refused.value);
+    }
+  }
+}

@@ -1,0 +1,65 @@
+/** Where the page is: real paths (the box answers each of them with the app), and the focus that follows. */
+import { tick } from 'svelte';
+
+export type Place =
+  | { at: 'home' }
+  | { at: 'messages'; room: string | null }
+  | { at: 'check' }
+  | { at: 'conference'; conference: string }
+  | { at: 'unknown' };
+
+const ID = '([A-Za-z0-9_:-]{1,64})';
+const ROOM = new RegExp(`^/messages/${ID}$`);
+const CONFERENCE = new RegExp(`^/conference/${ID}$`);
+
+export function parse(path: string): Place {
+  const clean = path.length > 1 ? path.replace(/\/+$/, '') : path;
+  if (clean === '/') return { at: 'home' };
+  if (clean === '/messages') return { at: 'messages', room: null };
+  if (clean === '/check') return { at: 'check' };
+  const room = ROOM.exec(clean)?.[1];
+  if (room) return { at: 'messages', room };
+  const conference = CONFERENCE.exec(clean)?.[1];
+  if (conference) return { at: 'conference', conference };
+  return { at: 'unknown' };
+}
+
+class Router {
+  place = $state.raw<Place>(parse(location.pathname));
+
+  constructor() {
+    window.addEventListener('popstate', () => this.show());
+    document.addEventListener('click', (event) => this.follow(event));
+  }
+
+  go(path: string, replace = false): void {
+    if (path === location.pathname) return;
+    if (replace) history.replaceState(null, '', path);
+    else history.pushState(null, '', path);
+    this.show();
+  }
+
+  private show(): void {
+    this.place = parse(location.pathname);
+    void tick().then(() => focusHeading());
+  }
+
+  /** Links within the app do not load the page again. */
+  private follow(event: MouseEvent): void {
+    if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    const link = event.target instanceof Element ? event.target.closest('a') : null;
+    if (!link || link.target !== '' || link.origin !== location.origin || link.hash !== '') return;
+    event.preventDefault();
+    this.go(link.pathname);
+  }
+}
+
+/** Screen readers begin to read where the new page begins. */
+function focusHeading(): void {
+  const heading = document.querySelector<HTMLElement>('[data-page-heading]');
+  if (!heading || heading.contains(document.activeElement)) return;
+  heading.tabIndex = -1;
+  heading.focus({ preventScroll: true });
+}
+
+export const router = new Router();

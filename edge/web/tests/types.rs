@@ -1,0 +1,96 @@
+//! The TypeScript types of the browser client are those of the Rust sources.
+//!
+//! `UPDATE_TYPES=1 cargo test -p schulhof-web` writes `src/protocol/types.ts` anew.
+
+use schulhof_school::{op, view};
+use schulhof_wire::{api, id, live, media, problem, ticket};
+use std::{fmt::Write, fs, path::Path};
+use ts_rs::{Config, TS};
+
+const HEAD: &str = "\
+// Made from the Rust types of shared/wire and shared/school: do not edit.
+// `UPDATE_TYPES=1 cargo test -p schulhof-web` writes it anew.
+";
+
+fn declare<T: TS>(text: &mut String) {
+    let config = Config::default();
+    if let Some(docs) = T::docs() {
+        text.push_str(docs.trim_end());
+        text.push('\n');
+    }
+    writeln!(text, "export {}\n", T::decl(&config)).expect("a string takes everything");
+}
+
+macro_rules! types {
+    ($($type:ty),+ $(,)?) => {{
+        let mut text = format!("{HEAD}\n");
+        $(declare::<$type>(&mut text);)+
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+        text
+    }};
+}
+
+/// Stands for the parameters of generic types; `decl` prints their names, not these.
+type Room = view::RoomView;
+type Message = view::MessageView;
+type Conference = view::ConferenceView;
+
+#[test]
+fn types_are_current() {
+    let text = types![
+        id::SchoolId,
+        id::AccountId,
+        id::GroupId,
+        id::RoomId,
+        id::ConferenceId,
+        id::DeviceId,
+        id::NodeName,
+        id::LogIndex,
+        id::Seq,
+        id::Hlc,
+        op::Role,
+        op::GroupKind,
+        op::Body,
+        view::RoomKind,
+        view::PersonView,
+        view::GroupView,
+        view::RoomView,
+        view::MessageView,
+        view::ConferenceView,
+        problem::Problem,
+        ticket::NodeKind,
+        ticket::MediaNode,
+        ticket::MediaRole,
+        ticket::Claims,
+        api::LoginRequest,
+        api::SessionView,
+        api::SubmitRequest<op::Body>,
+        api::Submitted<op::Body>,
+        api::SubmitState,
+        api::SubmitResult,
+        api::SubmitAnswer,
+        api::DeviceMarks,
+        api::Page<Message>,
+        api::TicketAnswer,
+        live::Event<Room, Message, Conference>,
+        live::Command,
+        media::ParticipantId,
+        media::SourceKind,
+        media::Tile,
+        media::JoinRequest,
+        media::JoinAnswer,
+        media::Participant,
+        media::Slot,
+        media::Speaker,
+        media::ToNode,
+        media::ToClient,
+    ];
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/protocol/types.ts");
+    if std::env::var_os("UPDATE_TYPES").is_some() {
+        fs::write(&path, &text).expect("the sources can be written");
+        return;
+    }
+    let there = fs::read_to_string(&path).unwrap_or_default();
+    assert!(there == text, "{} is not current: run UPDATE_TYPES=1 cargo test -p schulhof-web", path.display());
+}

@@ -1,12 +1,34 @@
 //! The engine: all rooms of one UDP port. See the crate's loop contract.
 
-use crate::{LeaveReason, SessionId, Stats, TransmitSink};
+use crate::{
+    DropReason, LeaveReason, SessionId, Stats, TransmitSink,
+    dtls::{Identity, Progress},
+    forward::Switched,
+    rng::Rng,
+    room::{Room, VIEW_TILES_MAX},
+    rtcp::Feedback,
+    rtp,
+    session::Keys,
+    source::{KINDS, Peer, Subscriber},
+    srtp::Context,
+    stun::Request,
+    table::Table,
+    tick::{TICK, flush},
+    transmit::Singles,
+};
 use schulhof_wire::{
-    id::NodeName,
+    id::{ConferenceId, NodeName, SchoolId},
     media::{ParticipantId, ToClient, ToNode},
     ticket::{Claims, NodeKind},
 };
-use std::{collections::VecDeque, net::SocketAddr, time::Instant};
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    net::SocketAddr,
+    time::Instant,
+};
+
+/// Messages that wait for the shell: several rosters for every session.
+const CONTROLS_MAX: usize = 16_384;
 
 /// How an engine is set up.
 #[derive(Debug, Clone)]
@@ -71,63 +93,162 @@ pub struct Joined {
     pub answer: String,
 }
 
+/// See the crate's loop contract.
 pub struct Engine {
-    config: Config,
-    stats: Stats,
+    pub(crate) config: Config,
+    pub(crate) identity: Identity,
+    pub(crate) rng: Rng,
+    pub(crate) start: Instant,
+    /// Sessions ever made.
+    pub(crate) serials: u64,
+    pub(crate) sessions: Table,
+    pub(crate) by_id: BTreeMap<SessionId, Peer>,
+    pub(crate) by_ufrag: BTreeMap<String, Peer>,
+    pub(crate) by_ticket: BTreeMap<(SchoolId, String), Peer>,
+    /// Checked addresses only. Looked up for each packet, never walked.
+    by_addr: HashMap<SocketAddr, Peer>,
+    pub(crate) rooms: Vec<Option<Room>>,
+    pub(crate) room_by_key: BTreeMap<(SchoolId, ConferenceId), usize>,
+    pub(crate) singles: Singles,
     controls: VecDeque<(SessionId, ToClient)>,
+    pub(crate) next_tick: Instant,
+    pub(crate) weighed_at: Instant,
+    pub(crate) stats: Stats,
+    /// Reused between packets.
+    pub(crate) switched: Switched,
+    pub(crate) feedback: Vec<Feedback>,
+    pub(crate) sequences: Vec<u16>,
 }
 
 impl Engine {
     /// `now` is the start of the engine's own clock.
     pub fn new(config: Config, now: Instant) -> Result<Self, EngineError> {
-        let _ = now;
         if config.candidates.is_empty() {
             return Err(EngineError::NoCandidate);
         }
-        Ok(Self { config, stats: Stats::default(), controls: VecDeque::new() })
+        let identity = Identity::generate().map_err(EngineError::Certificate)?;
+        let rng = Rng::new(&config.seed);
+        Ok(Self {
+            config,
+            identity,
+            rng,
+            start: now,
+            serials: 0,
+            sessions: Table::default(),
+            by_id: BTreeMap::new(),
+            by_ufrag: BTreeMap::new(),
+            by_ticket: BTreeMap::new(),
+            by_addr: HashMap::new(),
+            rooms: Vec::new(),
+            room_by_key: BTreeMap::new(),
+            singles: Singles::default(),
+            controls: VecDeque::new(),
+            next_tick: now,
+            weighed_at: now,
+            stats: Stats::default(),
+            switched: Switched::new(),
+            feedback: Vec::new(),
+            sequences: Vec::new(),
+        })
     }
 
     /// Takes somebody into the room of the ticket. The caller has verified the ticket.
     /// The same ticket (`claims.id`) again replaces the earlier connection.
     pub fn join(&mut self, now: Instant, claims: Claims, offer: &str) -> Result<Joined, JoinError> {
-        let _ = (now, claims, offer, &self.config);
-        Err(JoinError::NodeFull)
+        self.try_join(now, claims, offer)
     }
 
     /// Is this a running connection? To be asked before a control channel is opened.
     pub fn contains(&self, session: SessionId) -> bool {
-        let _ = session;
-        false
+        self.by_id.contains_key(&session)
     }
 
     /// A message from the client's control channel. Unknown sessions are ignored.
     pub fn control(&mut self, now: Instant, session: SessionId, message: ToNode) {
-        let _ = (now, session, message);
+        let Some(peer) = self.by_id.get(&session).copied() else { return };
+        let Some(state) = self.sessions.get_mut(peer) else { return };
+        if !state.controls.take(now) {
+            return self.stats.drop(DropReason::Control);
+        }
+        let Some(room) = self.rooms.get_mut(state.room).and_then(Option::as_mut) else { return };
+        match message {
+            ToNode::Publish { microphone, camera, screen } => {
+                for (kind, published) in KINDS.into_iter().zip([microphone, camera, screen]) {
+                    if let Some(source) = state.source_mut(kind) {
+                        source.published = published;
+                    }
+                }
+                let publishes = |kind| state.source(kind).is_some_and(|source| source.published);
+                let [microphone, camera, screen] = KINDS.map(publishes);
+                state.participant.microphone = microphone;
+                state.participant.camera = camera;
+                state.participant.screen = screen;
+                if microphone {
+                    room.speakers.add(peer);
+                } else {
+                    room.speakers.remove(peer);
+                }
+                room.roster_changed = true;
+                room.slots_changed = true;
+            }
+            ToNode::View { mut tiles } => {
+                tiles.truncate(VIEW_TILES_MAX);
+                state.view = Some(tiles);
+                room.slots_changed = true;
+            }
+            ToNode::Hand { raised } => {
+                room.roster_changed |= state.participant.hand != raised;
+                state.participant.hand = raised;
+            }
+            ToNode::Ping { n } => self.tell(session, ToClient::Pong { n }),
+        }
     }
 
     /// Ends a connection. For every reason but [`LeaveReason::Left`] the client is told by `Closing` first.
     pub fn leave(&mut self, now: Instant, session: SessionId, reason: LeaveReason) {
-        let _ = (now, session, reason);
+        if let Some(peer) = self.by_id.get(&session).copied() {
+            self.end(now, peer, reason);
+        }
     }
 
     /// Ends all connections, such as before the process stops.
     pub fn close_all(&mut self, now: Instant, reason: LeaveReason) {
-        let _ = (now, reason);
+        for peer in self.sessions.places() {
+            self.end(now, peer, reason);
+        }
     }
 
     /// One datagram from the socket. Decrypted in place: its bytes are worthless afterwards.
     pub fn handle_datagram(&mut self, now: Instant, source: SocketAddr, packet: &mut [u8]) {
-        let _ = (now, source, packet);
+        self.stats.received_packets += 1;
+        self.stats.received_bytes += packet.len() as u64;
+        // By the first byte (RFC 7983).
+        match packet.first() {
+            Some(0..=3) => self.receive_stun(now, source, packet),
+            Some(20..=63) => match self.by_addr.get(&source) {
+                Some(peer) => self.receive_dtls(now, *peer, source, packet),
+                None => self.stats.drop(DropReason::UnvalidatedAddress),
+            },
+            Some(128..=191) => match self.by_addr.get(&source) {
+                Some(peer) if rtp::is_rtcp(packet) => self.receive_rtcp(now, *peer, packet),
+                Some(peer) => self.receive_media(now, *peer, packet),
+                None => self.stats.drop(DropReason::UnvalidatedAddress),
+            },
+            _ => self.stats.drop(DropReason::Malformed),
+        }
     }
 
     /// To be called when [`Self::poll_timeout`] has come; earlier does no harm.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let _ = now;
+        if now >= self.next_tick && self.sessions.len() > 0 {
+            self.next_tick = now + TICK;
+            self.tick(now);
+        }
     }
 
     /// When [`Self::handle_timeout`] is wanted next. Nothing: only after the next input.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        (self.sessions.len() > 0).then_some(self.next_tick)
     }
 
     /// The next message for a client's control channel. After `Closing` the session is gone.
@@ -137,10 +258,119 @@ impl Engine {
 
     /// Gives everything that is to be sent to `sink`, in runs per destination.
     pub fn drain_transmits(&mut self, sink: &mut impl TransmitSink) {
-        let _ = sink;
+        self.singles.drain(sink);
+        self.sessions.drain(sink);
     }
 
     pub fn stats(&self) -> Stats {
-        self.stats.clone()
+        let mut stats = self.stats.clone();
+        stats.participants = self.sessions.len();
+        stats.rooms = self.room_by_key.len();
+        stats
+    }
+
+    fn receive_stun(&mut self, now: Instant, source: SocketAddr, packet: &[u8]) {
+        let accepted = Request::parse(packet).and_then(|request| {
+            let peer = *self.by_ufrag.get(&request.ufrag)?;
+            let session = self.sessions.get_mut(peer)?;
+            let (accepted, response) = session.agent.accept(self.identity.provider.crypto(), request, source)?;
+            session.alive_at = now;
+            Some((peer, accepted, response))
+        });
+        let Some((peer, accepted, response)) = accepted else { return self.stats.drop(DropReason::Stun) };
+        if let Some(removed) = accepted.removed {
+            self.by_addr.remove(&removed);
+        }
+        if accepted.added
+            && let Some(before) = self.by_addr.insert(source, peer)
+            && before != peer
+            && let Some(session) = self.sessions.get_mut(before)
+        {
+            session.agent.forget(source);
+        }
+        self.send_single(source, &response);
+    }
+
+    fn receive_dtls(&mut self, now: Instant, peer: Peer, source: SocketAddr, packet: &[u8]) {
+        let Some(session) = self.sessions.get_mut(peer) else { return };
+        let progress = session.handshake.read(&self.identity, now, packet);
+        let mut full = false;
+        flush(&mut session.handshake, |packet| full |= !self.singles.push(source, packet));
+        if full {
+            self.stats.drop(DropReason::QueueFull);
+        }
+        match progress {
+            Progress::Pending => {}
+            Progress::Done { remote, local } => {
+                let crypto = self.identity.provider.crypto();
+                let (Ok(remote), Ok(local)) = (Context::new(crypto, &remote), Context::new(crypto, &local)) else {
+                    return self.end(now, peer, LeaveReason::TransportFailed);
+                };
+                session.keys = Some(Keys { local, remote });
+                session.alive_at = now;
+                self.stats.handshakes += 1;
+                if let Some(room) = self.rooms.get_mut(session.room).and_then(Option::as_mut) {
+                    room.slots_changed = true;
+                }
+            }
+            Progress::Closed => self.end(now, peer, LeaveReason::TransportFailed),
+            Progress::Refused => {
+                self.stats.drop(DropReason::Dtls);
+                self.end(now, peer, LeaveReason::TransportFailed);
+            }
+            Progress::Dropped => self.stats.drop(DropReason::Dtls),
+        }
+    }
+
+    fn send_single(&mut self, dest: SocketAddr, packet: &[u8]) {
+        if !self.singles.push(dest, packet) {
+            self.stats.drop(DropReason::QueueFull);
+        }
+    }
+
+    /// Queues a message for a client.
+    pub(crate) fn tell(&mut self, session: SessionId, message: ToClient) {
+        if self.controls.len() < CONTROLS_MAX {
+            self.controls.push_back((session, message));
+        } else {
+            self.stats.drop(DropReason::Control);
+        }
+    }
+
+    /// Takes a session out of everything that knows it.
+    pub(crate) fn end(&mut self, now: Instant, peer: Peer, reason: LeaveReason) {
+        let Some(mut session) = self.sessions.remove(peer) else { return };
+        session.handshake.close(now);
+        if let Some(dest) = session.agent.selected() {
+            flush(&mut session.handshake, |packet| {
+                self.singles.push(dest, packet);
+            });
+        }
+        for slots in [&session.audio, &session.video] {
+            for (place, slot) in slots.iter().enumerate() {
+                let Some(source) = slot.source else { continue };
+                for layer in [slot.current, slot.target].into_iter().flatten() {
+                    self.unsubscribe(source, layer, Subscriber { peer, slot: place as u8 });
+                }
+            }
+        }
+        for address in session.agent.addresses() {
+            self.by_addr.remove(address);
+        }
+        self.by_id.remove(&session.id);
+        self.by_ufrag.remove(&session.agent.ufrag);
+        self.by_ticket.remove(&(session.school.clone(), session.ticket.clone()));
+        if let Some(place) = self.rooms.get_mut(session.room)
+            && let Some(room) = place
+        {
+            room.remove(peer);
+            if room.members.is_empty() {
+                self.room_by_key.remove(&room.key);
+                *place = None;
+            }
+        }
+        if reason != LeaveReason::Left {
+            self.tell(session.id, ToClient::Closing { reason: reason.as_str().to_owned() });
+        }
     }
 }

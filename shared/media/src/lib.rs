@@ -24,12 +24,42 @@
 //! AEAD_AES_128_GCM RFC 7714, RTP RFC 3550, NACK and PLI RFC 4585, RTX RFC 4588, VP8 RFC 7741, audio levels RFC 6464,
 //! JSEP RFC 8829, simulcast RFC 8853.
 
+mod assign;
+mod budget;
+mod downlink;
+mod dtls;
 pub mod engine;
+mod feedback;
+mod forward;
+mod history;
 mod id;
+mod join;
+mod layers;
+mod receive;
+mod replay;
+mod rewrite;
+mod rng;
+mod room;
+mod rtcp;
+mod rtp;
+mod sdp;
+mod session;
+mod slot;
+mod source;
+mod speakers;
+mod srtp;
 mod stats;
+mod stun;
+mod table;
+#[cfg(test)]
+mod testing;
+mod tick;
 mod transmit;
+mod twcc;
+mod upstream;
+mod vp8;
 
 pub use engine::{Config, Engine, EngineError, JoinError, Joined};
 pub use id::{LeaveReason, SessionId, SessionIdError};
 pub use stats::{DropReason, Stats};
-pub use transmit::TransmitSink;
+pub use transmit::{RUN_BYTES_MAX, RUN_SEGMENTS_MAX, TransmitSink};

@@ -1,0 +1,167 @@
+//! Carries out who is shown and heard: maps sources onto slots, follows the fitting layer, and keeps the lists of
+//! subscribers that the packet path walks along.
+//!
+//! A slot is in the list of a layer exactly while it shows the layer (`current`) or waits for its key frame (`target`).
+
+use crate::{
+    Engine,
+    layers::{self, LAYERS_MAX, LayerState},
+    room::{self, Candidate},
+    sdp::Medium,
+    source::{Peer, SourceRef, Subscriber},
+};
+use schulhof_wire::{
+    media::{self, SourceKind, ToClient},
+    ticket::MediaRole,
+};
+use std::time::Instant;
+
+impl Engine {
+    /// Makes the slots of all members anew.
+    pub(crate) fn assign_room(&mut self, now: Instant, room: usize) {
+        let Some(state) = self.rooms.get_mut(room).and_then(Option::as_mut) else { return };
+        state.slots_changed = false;
+        state.slots_at = now;
+        let members = state.members.clone();
+        let active = state.speakers.active().to_vec();
+        let mut candidates = Vec::new();
+        for (joined, peer) in members.iter().enumerate() {
+            let Some(session) = self.sessions.get(*peer) else { continue };
+            for kind in [SourceKind::Camera, SourceKind::Screen] {
+                if session.source(kind).is_some_and(|source| source.published) {
+                    candidates.push(Candidate {
+                        source: session.source_ref(*peer, kind),
+                        participant: session.participant.id.clone(),
+                        moderator: session.participant.role == MediaRole::Moderator,
+                        joined,
+                    });
+                }
+            }
+        }
+        if let Some(state) = self.rooms.get(room).and_then(Option::as_ref) {
+            room::rank(&mut candidates, &state.recent);
+        }
+        for member in members {
+            self.assign_member(now, member, &candidates, &active);
+        }
+    }
+
+    fn assign_member(&mut self, now: Instant, member: Peer, candidates: &[Candidate], active: &[Peer]) {
+        let Some(session) = self.sessions.get(member) else { return };
+        // Before the handshake nothing could be sent, and key frames would be asked for in vain.
+        if session.keys.is_none() {
+            return;
+        }
+        let video = room::wanted(member, session.view.as_deref(), candidates, session.video.len());
+        let voices: Vec<(SourceRef, u16)> = active
+            .iter()
+            .filter(|peer| **peer != member)
+            .filter_map(|peer| Some((self.sessions.get(*peer)?.source_ref(*peer, SourceKind::Microphone), 0)))
+            .take(session.audio.len())
+            .collect();
+        for (medium, wanted) in [(Medium::Audio, voices), (Medium::Video, video)] {
+            let Some(session) = self.sessions.get_mut(member) else { return };
+            let current: Vec<Option<SourceRef>> = session.slots_mut(medium).iter().map(|slot| slot.source).collect();
+            for (slot, placed) in room::place(&wanted, &current).into_iter().enumerate() {
+                self.map_slot(member, medium, slot, placed);
+                self.follow_layer(now, member, medium, slot);
+            }
+        }
+        self.tell_slots(member);
+    }
+
+    /// Maps another source (or none) onto a slot.
+    fn map_slot(&mut self, member: Peer, medium: Medium, place: usize, placed: Option<(SourceRef, u16)>) {
+        let Some(session) = self.sessions.get_mut(member) else { return };
+        let Some(slot) = session.slots_mut(medium).get_mut(place) else { return };
+        slot.height = placed.map_or(0, |(_, height)| height);
+        let source = placed.map(|(source, _)| source);
+        if slot.source == source {
+            return;
+        }
+        let left = slot.source.map(|source| (source, [slot.current, slot.target]));
+        slot.map(source);
+        if let Some((source, layers)) = left {
+            let subscriber = Subscriber { peer: member, slot: place as u8 };
+            for layer in layers.into_iter().flatten() {
+                self.unsubscribe(source, layer, subscriber);
+            }
+        }
+    }
+
+    /// Chooses the layer for what a slot shows, and waits for its key frame if it is another one.
+    fn follow_layer(&mut self, now: Instant, member: Peer, medium: Medium, place: usize) {
+        let Some(session) = self.sessions.get_mut(member) else { return };
+        let steps_down = session.downlink.steps_down();
+        let Some(slot) = session.slots_mut(medium).get(place) else { return };
+        let (height, current, target) = (slot.height, slot.current, slot.target);
+        let Some(source) = slot.source else { return };
+        let Some(publisher) = self.sessions.publisher_mut(source) else { return };
+        let Some(state) = publisher.source_mut(source.kind) else { return };
+        let mut states = [LayerState::default(); LAYERS_MAX];
+        for (known, layer) in states.iter_mut().zip(&state.layers) {
+            *known = layer.state(now);
+        }
+        let count = state.layers.len().min(LAYERS_MAX);
+        let Some(chosen) = layers::choose(&states[..count], height, steps_down) else { return };
+        let chosen = chosen as u8;
+        if target == Some(chosen) {
+            return;
+        }
+        let subscriber = Subscriber { peer: member, slot: place as u8 };
+        let layer = &mut state.layers[usize::from(chosen)];
+        layer.subscribe(subscriber);
+        let switches = current != Some(chosen);
+        if switches && medium == Medium::Video {
+            layer.want_key_frame();
+        }
+        if let Some(slot) = self.sessions.get_mut(member).and_then(|session| session.slots_mut(medium).get_mut(place)) {
+            slot.target = Some(chosen);
+        }
+        if let Some(given_up) = target.filter(|target| current != Some(*target)) {
+            self.unsubscribe(source, given_up, subscriber);
+        }
+        if switches && medium == Medium::Video {
+            self.ask_key_frame(now, source.peer, source.kind, usize::from(chosen));
+        }
+    }
+
+    pub(crate) fn unsubscribe(&mut self, source: SourceRef, layer: u8, subscriber: Subscriber) {
+        if let Some(publisher) = self.sessions.publisher_mut(source)
+            && let Some(state) = publisher.source_mut(source.kind)
+            && let Some(layer) = state.layers.get_mut(usize::from(layer))
+        {
+            layer.unsubscribe(subscriber);
+        }
+    }
+
+    /// Tells the client what its slots carry, if that is news.
+    fn tell_slots(&mut self, member: Peer) {
+        let Some(session) = self.sessions.get(member) else { return };
+        let describe = |slots: &[crate::slot::Slot], free: SourceKind| -> Vec<media::Slot> {
+            let slots = slots.iter().enumerate();
+            slots
+                .map(|(place, slot)| {
+                    let publisher = slot.source.and_then(|source| {
+                        self.sessions.get(source.peer).filter(|publisher| publisher.serial == source.serial)
+                    });
+                    media::Slot {
+                        slot: place as u8,
+                        participant: publisher.map(|publisher| publisher.participant.id.clone()),
+                        kind: slot.source.map_or(free, |source| source.kind),
+                    }
+                })
+                .collect()
+        };
+        let audio = describe(&session.audio, SourceKind::Microphone);
+        let video = describe(&session.video, SourceKind::Camera);
+        let id = session.id;
+        if session.told.as_ref().is_some_and(|(a, v)| *a == audio && *v == video) {
+            return;
+        }
+        if let Some(session) = self.sessions.get_mut(member) {
+            session.told = Some((audio.clone(), video.clone()));
+        }
+        self.tell(id, ToClient::Slots { audio, video });
+    }
+}

@@ -1,0 +1,211 @@
+//! One connection of one participant: its transport, what it sends, and the slots on which it receives.
+
+use crate::{
+    SessionId,
+    budget::Rate,
+    downlink::Downlink,
+    dtls::Handshake,
+    replay::Replay,
+    sdp::Medium,
+    slot::Slot,
+    source::{Peer, Source, SourceRef, place},
+    srtp::{Context, RTCP_INDEX_MAX},
+    stun::Agent,
+    transmit::Outbox,
+    twcc::Arrivals,
+};
+use schulhof_wire::{
+    id::SchoolId,
+    media::{self, Participant, SourceKind, Tile},
+};
+use std::time::{Duration, Instant};
+
+/// Streams of one session: microphone, three layers of a camera and the screen, their retransmissions, and some that
+/// were begun anew. Beyond, new ones are dropped.
+pub(crate) const STREAMS_MAX: usize = 32;
+/// Senders of RTCP: the streams and the receiver itself.
+const RTCP_SENDERS_MAX: usize = STREAMS_MAX + 8;
+/// Messages on the control channel per second; a client sends a few when something is clicked.
+const CONTROLS_PER_S: u32 = 50;
+/// Retransmissions to one listener per second: a tenth of nine pictures.
+const RETRANSMISSIONS_PER_S: u32 = 500;
+/// Before a round trip is known.
+const RTT_ASSUMED: Duration = Duration::from_millis(60);
+
+/// Both directions, once the handshake is done.
+pub(crate) struct Keys {
+    pub local: Context,
+    pub remote: Context,
+}
+
+/// What an incoming SSRC carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Carries {
+    Media,
+    Retransmissions,
+}
+
+/// One incoming SSRC that has authenticated.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub ssrc: u32,
+    pub kind: SourceKind,
+    pub layer: usize,
+    pub carries: Carries,
+    pub replay: Replay,
+}
+
+pub(crate) struct Session {
+    pub id: SessionId,
+    /// Never used again, in contrast to the place in the table.
+    pub serial: u64,
+    pub school: SchoolId,
+    pub ticket: String,
+    pub room: usize,
+    pub participant: Participant,
+    pub joined_at: Instant,
+    /// Last authenticated packet.
+    pub alive_at: Instant,
+
+    pub agent: Agent,
+    pub handshake: Handshake,
+    pub keys: Option<Keys>,
+    pub streams: Vec<Stream>,
+    rtcp_replays: Vec<(u32, Replay)>,
+    rtcp_index: u32,
+    /// Of the engine's own RTCP.
+    pub rtcp_ssrc: u32,
+    pub outbox: Outbox,
+
+    /// Microphone, camera, screen; none: not offered.
+    pub sources: [Option<Source>; 3],
+    pub transport_cc: Option<u8>,
+    pub arrivals: Arrivals,
+    pub report_at: Instant,
+
+    pub audio: Vec<Slot>,
+    pub video: Vec<Slot>,
+    /// As the client was last told.
+    pub told: Option<(Vec<media::Slot>, Vec<media::Slot>)>,
+    /// Nothing: the node chooses.
+    pub view: Option<Vec<Tile>>,
+    pub downlink: Downlink,
+    pub rtt: Duration,
+    pub controls: Rate,
+    pub retransmissions: Rate,
+}
+
+/// What a new session is made of.
+pub(crate) struct New {
+    pub id: SessionId,
+    pub serial: u64,
+    pub school: SchoolId,
+    pub ticket: String,
+    pub room: usize,
+    pub participant: Participant,
+    pub agent: Agent,
+    pub handshake: Handshake,
+    pub rtcp_ssrc: u32,
+    pub sources: [Option<Source>; 3],
+    pub audio: Vec<Slot>,
+    pub video: Vec<Slot>,
+}
+
+impl Session {
+    pub fn new(now: Instant, new: New) -> Self {
+        let transport_cc = new.sources.iter().flatten().find_map(|source| source.line.extensions.transport_cc);
+        Self {
+            id: new.id,
+            serial: new.serial,
+            school: new.school,
+            ticket: new.ticket,
+            room: new.room,
+            participant: new.participant,
+            joined_at: now,
+            alive_at: now,
+            agent: new.agent,
+            handshake: new.handshake,
+            keys: None,
+            streams: Vec::new(),
+            rtcp_replays: Vec::new(),
+            rtcp_index: 0,
+            rtcp_ssrc: new.rtcp_ssrc,
+            outbox: Outbox::default(),
+            sources: new.sources,
+            transport_cc,
+            arrivals: Arrivals::default(),
+            report_at: now,
+            audio: new.audio,
+            video: new.video,
+            told: None,
+            view: None,
+            downlink: Downlink::new(),
+            rtt: RTT_ASSUMED,
+            controls: Rate::new(CONTROLS_PER_S),
+            retransmissions: Rate::new(RETRANSMISSIONS_PER_S),
+        }
+    }
+
+    pub fn source(&self, kind: SourceKind) -> Option<&Source> {
+        self.sources[place(kind)].as_ref()
+    }
+
+    pub fn source_mut(&mut self, kind: SourceKind) -> Option<&mut Source> {
+        self.sources[place(kind)].as_mut()
+    }
+
+    pub fn source_ref(&self, peer: Peer, kind: SourceKind) -> SourceRef {
+        SourceRef { peer, serial: self.serial, kind }
+    }
+
+    pub fn slots_mut(&mut self, medium: Medium) -> &mut Vec<Slot> {
+        match medium {
+            Medium::Audio => &mut self.audio,
+            Medium::Video => &mut self.video,
+        }
+    }
+
+    pub fn slot_of(&mut self, ssrc: u32) -> Option<(u8, &mut Slot)> {
+        let slots = self.audio.iter_mut().enumerate().chain(self.video.iter_mut().enumerate());
+        slots.map(|(place, slot)| (place as u8, slot)).find(|(_, slot)| slot.ssrc == ssrc)
+    }
+
+    /// Queues RTCP, if the handshake is done. `build` appends the plain packet.
+    pub fn send_rtcp(&mut self, build: impl FnOnce(&mut Vec<u8>)) {
+        let Some(keys) = &self.keys else { return };
+        if self.rtcp_index == RTCP_INDEX_MAX {
+            return;
+        }
+        let index = self.rtcp_index;
+        let len = self.outbox.push(|buffer| {
+            let start = buffer.len();
+            build(buffer);
+            if buffer.len() == start { None } else { keys.local.seal_rtcp(index, buffer, start) }
+        });
+        self.rtcp_index += u32::from(len > 0);
+    }
+
+    /// Has this SRTCP packet not come before? To be asked before opening.
+    pub fn is_fresh_rtcp(&self, ssrc: u32, index: u32) -> bool {
+        let known = self.rtcp_replays.iter().find(|(sender, _)| *sender == ssrc);
+        known.is_none_or(|(_, replay)| replay.is_fresh(u64::from(index)))
+    }
+
+    /// After authentication. False: one sender too many, or a replay.
+    pub fn accept_rtcp(&mut self, ssrc: u32, index: u32) -> bool {
+        let place = match self.rtcp_replays.iter().position(|(sender, _)| *sender == ssrc) {
+            Some(place) => place,
+            None if self.rtcp_replays.len() == RTCP_SENDERS_MAX => return false,
+            None => {
+                self.rtcp_replays.push((ssrc, Replay::new()));
+                self.rtcp_replays.len() - 1
+            }
+        };
+        let replay = &mut self.rtcp_replays[place].1;
+        let fresh = replay.is_fresh(u64::from(index));
+        if fresh {
+            replay.accept(u64::from(index));
+        }
+        fresh
+    }
+}

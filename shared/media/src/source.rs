@@ -1,0 +1,160 @@
+//! What a participant sends: microphone, camera, screen, each with its layers and with the listeners of each layer.
+
+use crate::{
+    history::History,
+    layers::{ALIVE, LayerState},
+    sdp::{Line, Medium},
+    upstream::Upstream,
+};
+use schulhof_wire::media::SourceKind;
+use std::time::{Duration, Instant};
+
+/// A publisher is asked for a key frame of one layer at most this often; requests in between are merged into the next.
+const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(500);
+
+pub(crate) const AUDIO_CLOCK_HZ: u32 = 48_000;
+pub(crate) const VIDEO_CLOCK_HZ: u32 = 90_000;
+
+/// A place in the engine's table of sessions. Reused after a leave: see [`SourceRef::serial`].
+pub(crate) type Peer = usize;
+
+/// A source of one particular connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SourceRef {
+    pub peer: Peer,
+    /// Of the session: a successor on the same place has another one.
+    pub serial: u64,
+    pub kind: SourceKind,
+}
+
+/// Where a forwarded packet came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub source: SourceRef,
+    pub layer: u8,
+    /// The browser has begun the layer anew with another SSRC.
+    pub generation: u32,
+}
+
+/// A listener's slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Subscriber {
+    pub peer: Peer,
+    pub slot: u8,
+}
+
+#[derive(Debug)]
+pub(crate) struct Layer {
+    pub ssrc: Option<u32>,
+    pub generation: u32,
+    pub upstream: Upstream,
+    pub history: History,
+    /// Slots that show this layer or wait for its key frame.
+    pub subscribers: Vec<Subscriber>,
+    pub packet_at: Option<Instant>,
+    /// In pixels, 0 unknown.
+    pub height: u16,
+    key_frame_wanted: bool,
+    key_frame_asked_at: Option<Instant>,
+}
+
+impl Layer {
+    fn new(clock_hz: u32) -> Self {
+        Self {
+            ssrc: None,
+            generation: 0,
+            upstream: Upstream::new(clock_hz),
+            history: History::default(),
+            subscribers: Vec::new(),
+            packet_at: None,
+            height: 0,
+            key_frame_wanted: false,
+            key_frame_asked_at: None,
+        }
+    }
+
+    /// A stream appeared for this layer, for the first time or in place of another one.
+    pub fn restart(&mut self, ssrc: u32, clock_hz: u32) {
+        self.ssrc = Some(ssrc);
+        self.generation += 1;
+        self.upstream = Upstream::new(clock_hz);
+        self.history.clear();
+        self.key_frame_wanted |= !self.subscribers.is_empty();
+        self.key_frame_asked_at = None;
+    }
+
+    pub fn is_alive(&self, now: Instant) -> bool {
+        self.packet_at.is_some_and(|at| now.saturating_duration_since(at) < ALIVE)
+    }
+
+    pub fn state(&self, now: Instant) -> LayerState {
+        LayerState { alive: self.is_alive(now), known: self.ssrc.is_some(), height: self.height }
+    }
+
+    pub fn subscribe(&mut self, subscriber: Subscriber) {
+        if !self.subscribers.contains(&subscriber) {
+            self.subscribers.push(subscriber);
+        }
+    }
+
+    pub fn unsubscribe(&mut self, subscriber: Subscriber) {
+        self.subscribers.retain(|known| *known != subscriber);
+        if self.subscribers.is_empty() {
+            self.history.clear();
+            self.key_frame_wanted = false;
+        }
+    }
+
+    pub fn want_key_frame(&mut self) {
+        self.key_frame_wanted = true;
+    }
+
+    pub fn key_frame_came(&mut self) {
+        self.key_frame_wanted = false;
+    }
+
+    /// The SSRC to ask for a key frame now, if one is wanted and not asked for too lately. Counts as asked.
+    pub fn key_frame_due(&mut self, now: Instant) -> Option<u32> {
+        let due = self.key_frame_wanted
+            && self.key_frame_asked_at.is_none_or(|at| now.saturating_duration_since(at) >= KEY_FRAME_INTERVAL);
+        let ssrc = self.ssrc.filter(|_| due)?;
+        self.key_frame_asked_at = Some(now);
+        Some(ssrc)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Source {
+    /// As offered.
+    pub line: Line,
+    /// The client says that it sends. What arrives otherwise is not forwarded.
+    pub published: bool,
+    pub layers: Vec<Layer>,
+}
+
+impl Source {
+    pub fn new(line: Line) -> Self {
+        let clock_hz = clock_hz(line.medium);
+        let layers = (0..line.rids.len().max(1)).map(|_| Layer::new(clock_hz)).collect();
+        Self { line, published: false, layers }
+    }
+
+    pub fn clock_hz(&self) -> u32 {
+        clock_hz(self.line.medium)
+    }
+}
+
+fn clock_hz(medium: Option<Medium>) -> u32 {
+    if medium == Some(Medium::Audio) { AUDIO_CLOCK_HZ } else { VIDEO_CLOCK_HZ }
+}
+
+/// Microphone, camera, screen: their place in a session's sources.
+pub(crate) fn place(kind: SourceKind) -> usize {
+    match kind {
+        SourceKind::Microphone => 0,
+        SourceKind::Camera => 1,
+        SourceKind::Screen => 2,
+    }
+}
+
+pub(crate) const KINDS: [SourceKind; 3] = [SourceKind::Microphone, SourceKind::Camera, SourceKind::Screen];

@@ -1,0 +1,9 @@
+//! For unit tests: a beginning of time.
+
+use std::time::Instant;
+
+/// Virtual time needs some `Instant` to start from; only differences matter.
+#[allow(clippy::disallowed_methods)]
+pub(crate) fn instant() -> Instant {
+    Instant::now()
+}

@@ -1,1 +1,35 @@
-fn main() {}
+//! `schulhof-bench`: measures a running piece of the product from outside. See `schulhof-bench media --help`.
+
+use clap::{Parser, Subcommand};
+use schulhof_bench::media;
+use std::path::PathBuf;
+
+#[derive(Parser)]
+#[command(name = "schulhof-bench", about = "Measures parts of Schulhof from outside")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// One publisher to N subscribers through a media process, beside the floor of this machine
+    Media(media::Args),
+    /// Be the media node: what `media` starts when the product is not built
+    #[command(hide = true)]
+    Node {
+        #[arg(long)]
+        config: PathBuf,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    schulhof_net::lifeline::hold()?;
+    match Cli::parse().command {
+        Command::Media(args) => media::run(&args),
+        Command::Node { config } => {
+            let config = schulhof_net::config::load(&config)?;
+            tokio::runtime::Runtime::new()?.block_on(schulhof_net::media::run(config))
+        }
+    }
+}

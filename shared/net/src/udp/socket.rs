@@ -60,8 +60,15 @@ impl MediaSocket {
         socket.bind(&addr.into())?;
         widen_buffers(&socket)?;
         // Without GRO (kernels before 5.0) datagrams just arrive one by one.
-        let _ = set_gro(socket.as_fd());
+        let _ = set_gro(socket.as_fd(), true);
         Ok(Self { socket: socket.into(), ipv6: addr.is_ipv6(), gso: true, stats: SendStats::default() })
+    }
+
+    /// Takes each datagram alone, as a receiver does that knows nothing of GRO: for load generators, so that the sender
+    /// pays what it would pay towards strangers.
+    pub fn without_gro(self) -> io::Result<Self> {
+        set_gro(self.socket.as_fd(), false)?;
+        Ok(self)
     }
 
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -199,8 +206,8 @@ pub(super) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T>
     }
 }
 
-fn set_gro(socket: BorrowedFd<'_>) -> io::Result<()> {
-    let on: libc::c_int = 1;
+fn set_gro(socket: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    let on = libc::c_int::from(on);
     // SAFETY: the descriptor is open for the call; the pointer and length describe `on`, which lives through it.
     let result = unsafe {
         libc::setsockopt(

@@ -1,0 +1,19 @@
+//! Load generators and the floor that they are measured against.
+//!
+//! Place: the end of the workspace; nothing uses it. It drives real processes from outside, over the same doors as
+//! browsers, and shares no code with the packet path of the engine: the client speaks STUN, DTLS and SRTP by the crates of
+//! the webrtc project.
+//!
+//! - [`client`]: one light WebRTC client, sans-IO
+//! - [`http`], [`control`]: its way to a media node's door
+//! - [`process`]: a media process, and what it costs
+//! - [`floor`]: what send + seal alone cost on this machine
+//! - [`media`]: one publisher, many subscribers
+
+pub mod client;
+pub mod control;
+pub mod floor;
+pub mod http;
+pub mod media;
+pub mod process;
+pub mod ticket;

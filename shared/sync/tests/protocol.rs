@@ -99,12 +99,15 @@ fn a_newer_box_follows_a_core_that_did_not_know_the_kind() {
     let mut pair = pair();
     let written = op("d", 1, "anna", post("5a", "new kind"));
     pair.submit(written.clone());
+    let behind = op("d", 2, "anna", post("5a", "old kind"));
+    pair.submit(behind.clone());
     let index = LogIndex(pair.core.head().0 + 1);
     let rejected = Some("unknown-operation".to_owned());
     let entry = Entry { index, operation: EncodedOperation(written.encode()), rejected };
     let received = pair.receive(ToBox::Entries { entries: vec![entry] }).unwrap();
     assert_eq!(received.rejected_own[0].reason, "unknown-operation");
-    assert_eq!(texts(&pair), Vec::<String>::new());
+    assert_eq!(texts(&pair), ["old kind"]);
+    assert_eq!(pair.sync.changes(), BoxSync::new(school(), [(2, behind)], &pair.confirmed).changes());
     assert_eq!(view::device(&pair.confirmed, &id("d")).0, 1);
 }
 

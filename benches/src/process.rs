@@ -69,9 +69,10 @@ impl MediaProcess {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("media.toml");
         std::fs::write(&path, toml::to_string(&config)?)?;
-        let mut command = Command::new(bin);
-        command.arg("media").arg("--config").arg(&path).stdin(Stdio::null()).stdout(Stdio::null());
-        let child = lifeline::tie(&mut command).spawn().with_context(|| format!("cannot start {}", bin.display()))?;
+        let mut command = Command::new(&program.bin);
+        command.arg(program.subcommand).arg("--config").arg(&path).stdin(Stdio::null()).stdout(Stdio::null());
+        let child =
+            lifeline::tie(&mut command).spawn().with_context(|| format!("cannot start {}", program.bin.display()))?;
         let mut process = Self { child, addr: listen, issuer, _folder: folder };
         process.wait_until_ready(admin)?;
         Ok(process)

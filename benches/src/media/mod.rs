@@ -83,13 +83,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn measure(
-    kit: &Arc<Kit>,
-    bin: &std::path::Path,
-    subscribers: usize,
-    burst: usize,
-    time: Duration,
-) -> anyhow::Result<Row> {
+fn measure(kit: &Arc<Kit>, program: &Program, subscribers: usize, burst: usize, time: Duration) -> anyhow::Result<Row> {
     let process = MediaProcess::start(program)?;
     let controls = Controls::new(process.addr)?;
     let mut publisher = Publisher::join(kit, process.addr, &process.issuer, &controls, burst)?;

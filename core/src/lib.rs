@@ -1,3 +1,27 @@
-//! placeholder
+//! The core: what orders and keeps the schools' logs, in the cloud.
+//!
+//! Place: above `net` and everything below it, beside `edge`, which it never imports; `ops` starts it. Three or more core
+//! nodes replicate a fixed number of Raft groups; each school's log is in one of them. A box or an operator connects
+//! to the node that leads its school's group, submits operations and gets the school's entries.
+//!
+//! What it must not do: know pupils from teachers (that is `school`), carry media (that is [`relay`]), or acknowledge
+//! anything that a majority does not have on disk.
+//!
+//! - [`config`]: what an operator sets
+//! - [`node`]: one node, from its configuration to its end
+//! - [`log`]: the write-ahead log of all groups of a node
+//! - [`state`]: state and entries of the schools, per group
+//! - [`raft`]: groups, and the network between core nodes
+//! - [`door`]: boxes and operators
+//! - [`relay`]: the cloud media relay
 
+pub mod config;
+pub mod door;
+pub mod log;
+pub mod node;
+pub mod raft;
 pub mod relay;
+pub mod state;
+
+pub use config::Config;
+pub use node::{Node, run};

@@ -1,0 +1,212 @@
+//! A core node's configuration.
+
+use crate::raft::types::{Group, NodeId};
+use schulhof_wire::{NodeName, SchoolId};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::PathBuf,
+};
+
+/// Bounds of [`Config::groups`]: each group costs its own heartbeats, file and memory.
+pub const GROUPS_MAX: u32 = 64;
+/// Core nodes that replicate the same groups: more make writes slower and nothing safer.
+pub const NODES_MAX: usize = 7;
+/// Bounds of [`Config::heartbeat_ms`].
+pub const HEARTBEAT_MS: std::ops::RangeInclusive<u64> = 20..=5_000;
+
+/// Everything a core node is told. Unknown keys are refused. Paths are relative to the working folder unless absolute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// This node's name, as in its certificate; one of [`Config::nodes`].
+    pub name: NodeName,
+    /// Folder with `ca.pem`, `cert.pem`, `key.pem` of a core node.
+    pub identity: PathBuf,
+    /// Folder for the log and the state, on a disk whose sync is honest. 32 MiB when empty; a school of a thousand people
+    /// writes about 10 MiB a day.
+    pub data: PathBuf,
+    /// Where core nodes, boxes and operators connect (QUIC on UDP). Port 0 takes a free one.
+    pub quic: SocketAddr,
+    /// Admin listener (HTTP), on a loopback address.
+    pub admin: SocketAddr,
+    /// Number of data groups, 1 to 64; the same on all nodes, and never changed once there is data. More groups use more
+    /// cores of the machine and cost more heartbeats: 32 to 64 for thousands of schools, 2 for a few. Default 2.
+    #[serde(default = "groups")]
+    pub groups: u32,
+    /// Milliseconds between a leader's heartbeats, 20 to 5000; the same on all nodes. A dead leader is replaced after 4 to 8
+    /// of them. Smaller costs traffic per group and mistakes a busy node for a dead one. Default 300.
+    #[serde(default = "heartbeat_ms")]
+    pub heartbeat_ms: u64,
+    /// Log entries of a group after which its state is made durable and older log may be given up, 10 to 1,000,000. Two to
+    /// three times as many stay in the log: a node that was away for less catches up from the log, otherwise it gets the
+    /// whole state. Larger costs disk and a longer start. Default 10,000.
+    #[serde(default = "purge_every")]
+    pub purge_every: u64,
+    /// Memory for reading and writing the state of all groups, in MiB, at least 8. Default 128.
+    #[serde(default = "state_cache_mib")]
+    pub state_cache_mib: usize,
+    /// All core nodes, this one among them; the same on all nodes, 1 to 7, better odd.
+    #[serde(rename = "node", default)]
+    pub nodes: Vec<Node>,
+    /// The schools that are served, and in which group each one's log is.
+    #[serde(rename = "school", default)]
+    pub schools: Vec<School>,
+}
+
+/// A core node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    /// Its number in Raft, from 1. Never give it to another node.
+    pub id: NodeId,
+    /// As in its certificate.
+    pub name: NodeName,
+    /// Where the others reach it (QUIC on UDP).
+    pub addr: SocketAddr,
+}
+
+/// A school's place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct School {
+    pub id: SchoolId,
+    /// For operators; what people see is in the school's own data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The group that holds its log, 1 to [`Config::groups`]. Never changed once there is data.
+    pub group: u32,
+}
+
+fn groups() -> u32 {
+    2
+}
+
+fn heartbeat_ms() -> u64 {
+    300
+}
+
+fn purge_every() -> u64 {
+    10_000
+}
+
+fn state_cache_mib() -> usize {
+    128
+}
+
+/// What no single field can tell.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigProblem {
+    #[error("groups: 1 to {GROUPS_MAX}, not {0}")]
+    Groups(u32),
+    #[error("heartbeat_ms: {} to {}, not {given}", HEARTBEAT_MS.start(), HEARTBEAT_MS.end())]
+    Heartbeat { given: u64 },
+    #[error("purge_every: 10 to 1000000, not {0}")]
+    PurgeEvery(u64),
+    #[error("state_cache_mib: 8 or more, not {0}")]
+    StateCache(usize),
+    #[error("node: name 1 to {NODES_MAX} core nodes, there are {0}")]
+    Nodes(usize),
+    #[error("node: ids begin at 1, and ids, names and addresses stand for one node each; see {0}")]
+    NodeTwice(NodeName),
+    #[error("node: {0} itself is not among the core nodes")]
+    NotAmongNodes(NodeName),
+    #[error("school: {0} is there twice")]
+    SchoolTwice(SchoolId),
+    #[error("school: {school} is in group {group}, but groups are 1 to {groups}")]
+    SchoolGroup { school: SchoolId, group: u32, groups: u32 },
+}
+
+impl Config {
+    /// Checks what serde cannot.
+    pub fn check(&self) -> Result<(), ConfigProblem> {
+        if !(1..=GROUPS_MAX).contains(&self.groups) {
+            return Err(ConfigProblem::Groups(self.groups));
+        }
+        if !HEARTBEAT_MS.contains(&self.heartbeat_ms) {
+            return Err(ConfigProblem::Heartbeat { given: self.heartbeat_ms });
+        }
+        if !(10..=1_000_000).contains(&self.purge_every) {
+            return Err(ConfigProblem::PurgeEvery(self.purge_every));
+        }
+        if self.state_cache_mib < 8 {
+            return Err(ConfigProblem::StateCache(self.state_cache_mib));
+        }
+        if !(1..=NODES_MAX).contains(&self.nodes.len()) {
+            return Err(ConfigProblem::Nodes(self.nodes.len()));
+        }
+        let (mut ids, mut names, mut addresses) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for node in &self.nodes {
+            if node.id == 0 || !ids.insert(node.id) || !names.insert(&node.name) || !addresses.insert(node.addr) {
+                return Err(ConfigProblem::NodeTwice(node.name.clone()));
+            }
+        }
+        if !names.contains(&self.name) {
+            return Err(ConfigProblem::NotAmongNodes(self.name.clone()));
+        }
+        let mut schools = BTreeSet::new();
+        for School { id, group, .. } in &self.schools {
+            if !schools.insert(id) {
+                return Err(ConfigProblem::SchoolTwice(id.clone()));
+            }
+            if !(1..=self.groups).contains(group) {
+                let (school, group, groups) = (id.clone(), *group, self.groups);
+                return Err(ConfigProblem::SchoolGroup { school, group, groups });
+            }
+        }
+        Ok(())
+    }
+
+    /// Which group holds which school's log.
+    pub fn placement(&self) -> BTreeMap<SchoolId, Group> {
+        self.schools.iter().map(|school| (school.id.clone(), Group(school.group))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        let text = r#"
+            name = "core-1"
+            identity = "identity"
+            data = "data"
+            quic = "127.0.0.1:7101"
+            admin = "127.0.0.1:9101"
+            [[node]]
+            id = 1
+            name = "core-1"
+            addr = "127.0.0.1:7101"
+            [[school]]
+            id = "nord"
+            group = 2
+        "#;
+        schulhof_net::config::parse(text, std::path::Path::new("config.toml")).unwrap()
+    }
+
+    #[test]
+    fn defaults_stand_for_what_is_not_said() {
+        let config = config();
+        assert_eq!((config.groups, config.heartbeat_ms, config.purge_every), (2, 300, 10_000));
+        assert_eq!(config.check(), Ok(()));
+        assert_eq!(config.placement().get(&SchoolId::new("nord").unwrap()), Some(&Group(2)));
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        let changed = |change: fn(&mut Config)| {
+            let mut config = config();
+            change(&mut config);
+            config.check().unwrap_err().to_string()
+        };
+        assert_eq!(changed(|c| c.groups = 1), "school: nord is in group 2, but groups are 1 to 1");
+        assert!(changed(|c| c.groups = 65).starts_with("groups: "));
+        assert!(changed(|c| c.heartbeat_ms = 1).starts_with("heartbeat_ms: 20 to 5000"));
+        assert!(changed(|c| c.nodes.clear()).starts_with("node: name 1 to 7"));
+        assert!(changed(|c| c.nodes[0].name = NodeName::new("core-2").unwrap()).ends_with("not among the core nodes"));
+        assert!(changed(|c| c.nodes.push(c.nodes[0].clone())).contains("see core-1"));
+        assert!(changed(|c| c.schools.push(c.schools[0].clone())).contains("nord is there twice"));
+    }
+}

@@ -1,0 +1,99 @@
+//! The sync door (ALPN `schulhof-sync/1`, PROTOCOL.md section 3.1): boxes and operators, to the log of a school.
+//!
+//! What this is: who may come in, and one [`session`] per stream. What it must not do: take the school from a frame (a box
+//! has it in its certificate), or answer for a group that this node does not lead.
+
+mod present;
+mod session;
+
+pub use present::BoxStatus;
+
+use crate::raft::{
+    Groups,
+    types::{Group, NodeId},
+};
+use present::Present;
+use schulhof_net::{identity::Role, quic::Accepted};
+use schulhof_sync::Peer;
+use schulhof_wire::{LogIndex, NodeName, SchoolId};
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+use tokio::sync::{Semaphore, watch};
+
+/// Streams that one box may have open: its own, and the one before it that it has not let go of yet.
+const BOX_SESSIONS_MAX: usize = 2;
+/// An operator's tool seeds many schools at once.
+const OPERATOR_SESSIONS_MAX: usize = 64;
+/// Operations on their way through Raft from all boxes of this node, in KiB. Above it boxes are asked to come again.
+const IN_FLIGHT_KIB_MAX: usize = 64 << 10;
+
+/// Somebody was refused: at which door and why is a stable code.
+pub fn count_refused(reason: &str) {
+    metrics::counter!("schulhof_core_refused_total", "reason" => reason.to_owned()).increment(1);
+}
+
+/// What all sessions share.
+pub struct Door {
+    groups: Arc<Groups>,
+    placement: BTreeMap<SchoolId, Group>,
+    heads: BTreeMap<SchoolId, watch::Receiver<LogIndex>>,
+    present: Present,
+    in_flight: Arc<Semaphore>,
+    /// A leader that no majority has answered for this long leads nobody.
+    quorum_silence_max: Duration,
+}
+
+impl Door {
+    /// Reads where the schools' logs end. Blocks.
+    pub fn open(
+        groups: Arc<Groups>,
+        placement: BTreeMap<SchoolId, Group>,
+        quorum_silence_max: Duration,
+    ) -> io::Result<Self> {
+        let mut heads = BTreeMap::new();
+        for (school, group) in &placement {
+            if let Some(handle) = groups.get(*group) {
+                heads.insert(school.clone(), handle.store.head(school)?);
+            }
+        }
+        let in_flight = Arc::new(Semaphore::new(IN_FLIGHT_KIB_MAX));
+        Ok(Self { groups, placement, heads, present: Present::default(), in_flight, quorum_silence_max })
+    }
+
+    /// Serves one connection until it ends.
+    pub async fn serve(self: Arc<Self>, accepted: Accepted) {
+        let Accepted { connection, peer, .. } = accepted;
+        let (who, sessions_max) = match (peer.role, peer.school()) {
+            (Role::Box, Some(school)) => (Peer::Box(school), BOX_SESSIONS_MAX),
+            (Role::Operator, _) => (Peer::Operator, OPERATOR_SESSIONS_MAX),
+            _ => {
+                count_refused("wrong-role");
+                tracing::warn!(%peer, "refused at the sync door: neither a box nor an operator");
+                connection.close(1u32.into(), b"the sync door is for boxes and operators");
+                return;
+            }
+        };
+        let sessions = Arc::new(Semaphore::new(sessions_max));
+        while let Ok((send, receive)) = connection.accept_bi().await {
+            // Streams that come too early wait; QUIC bounds how many there can be.
+            let Ok(permit) = sessions.clone().acquire_owned().await else { return };
+            let (door, who, connection) = (self.clone(), who.clone(), connection.clone());
+            tokio::spawn(async move {
+                let refused = session::run(&door, &who, send, receive).await;
+                if refused && matches!(who, Peer::Box(_)) {
+                    connection.close(1u32.into(), b"refused");
+                }
+                drop(permit);
+            });
+        }
+    }
+
+    fn name(&self, node: Option<NodeId>) -> Option<NodeName> {
+        node.and_then(|id| self.groups.peers().name(id))
+    }
+
+    /// The schools that are served here, as an operator sees them.
+    pub fn boxes(&self) -> Vec<BoxStatus> {
+        let head = |school: &SchoolId| self.heads.get(school).map_or(LogIndex(0), |head| *head.borrow());
+        self.placement.keys().map(|school| self.present.status(school, head(school))).collect()
+    }
+}

@@ -1,0 +1,280 @@
+//! One stream: hello, then operations up and entries down, until somebody ends it or the lead is lost.
+//!
+//! The rules of the conversation are in [`CoreSession`]; here are the stream, Raft and the clock.
+
+use super::{Door, count_refused};
+use crate::raft::{
+    GroupHandle,
+    types::{self, Answer, NodeId, OperationAnswer, TypeConfig},
+};
+use futures_util::{
+    FutureExt, StreamExt,
+    future::BoxFuture,
+    stream::{BoxStream, FuturesUnordered},
+};
+use openraft::{
+    Instant, ReadPolicy,
+    async_runtime::WatchReceiver,
+    errors::{ClientWriteError, LinearizableReadError, RaftError},
+    raft::WriteResult,
+};
+use schulhof_net::quic::{FrameError, FrameReader, FrameWriter};
+use schulhof_school::{Actor, Envelope};
+use schulhof_sync::{Batch, CoreSession, Peer, Refusal, core_end};
+use schulhof_wire::{
+    LogIndex, SchoolId,
+    node::{Entry, ToBox, ToCore},
+};
+use std::{io, sync::Arc, time::Duration};
+use tokio::time::{interval, timeout};
+
+/// Whoever opens a stream says hello at once.
+const HELLO_MAX: Duration = Duration::from_secs(5);
+/// A peer that takes no frame for this long is given up: it connects again when it can read.
+const WRITE_MAX: Duration = Duration::from_secs(10);
+/// A new leader knows within this time how far the log goes, or it is none.
+const READ_INDEX_MAX: Duration = Duration::from_secs(3);
+/// The last frame of a stream reaches the peer in this time, or never.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
+/// How often the leader's own standing is looked at.
+const STANDING_EVERY: Duration = Duration::from_secs(1);
+/// When this node has too much under way.
+const BUSY_RETRY_MS: u32 = 500;
+/// When operations were missing before those of a batch: they are under way, or are sent anew with it.
+const GAP_RETRY_MS: u32 = 100;
+
+/// How a session ends.
+enum End {
+    /// With a last frame.
+    Say(ToBox),
+    /// The peer has gone, or nothing can be said to it.
+    Gone,
+}
+
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> Self {
+        Self::Say(refusal.0)
+    }
+}
+
+fn refuse(code: &str, detail: impl Into<String>) -> End {
+    End::Say(ToBox::Refused { code: code.into(), detail: detail.into() })
+}
+
+/// What became of a proposed batch.
+enum Proposed {
+    Committed,
+    Gap,
+    NotLeader(Option<NodeId>),
+    Failed(String),
+}
+
+type Proposals = FuturesUnordered<BoxFuture<'static, (u64, Proposed)>>;
+
+/// Runs the session; returns whether the peer was refused.
+pub async fn run(door: &Door, who: &Peer, send: quinn::SendStream, receive: quinn::RecvStream) -> bool {
+    let mut reader = FrameReader::new(receive);
+    let mut writer = FrameWriter::new(send);
+    let end = match converse(door, who, &mut reader, &mut writer).await {
+        Ok(never) => match never {},
+        Err(end) => end,
+    };
+    let End::Say(frame) = end else { return false };
+    let refused = match &frame {
+        ToBox::Refused { code, detail } => {
+            count_refused(code);
+            tracing::warn!(?who, code, detail, "refused at the sync door");
+            true
+        }
+        _ => false,
+    };
+    let farewell = async {
+        if writer.write(&frame).await.is_ok() {
+            writer.delivered().await;
+        }
+    };
+    let _ = timeout(FAREWELL_MAX, farewell).await;
+    refused
+}
+
+async fn converse(
+    door: &Door,
+    who: &Peer,
+    reader: &mut FrameReader<ToCore>,
+    writer: &mut FrameWriter<ToBox>,
+) -> Result<std::convert::Infallible, End> {
+    let hello = match timeout(HELLO_MAX, reader.read()).await {
+        Ok(frame) => read(frame)?,
+        Err(_) => return Err(refuse("malformed", "no hello came")),
+    };
+    // First what is wrong on every node: there a redirect would not help.
+    let school = CoreSession::accept(&hello, who, LogIndex(u64::MAX))?.school().clone();
+    let handle = door.placement.get(&school).and_then(|group| door.groups.get(*group));
+    let Some(handle) = handle else { return Err(refuse("unknown-school", format!("{school} is not served here"))) };
+
+    // Nothing is said before this node knows that it leads, and has applied all that was committed before.
+    let lead = match timeout(READ_INDEX_MAX, handle.raft.ensure_linearizable(ReadPolicy::ReadIndex)).await {
+        Ok(Ok(_)) => Lead::of(handle),
+        Ok(Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)))) => {
+            return Err(End::Say(ToBox::Redirect { leader: door.name(forward.leader_id) }));
+        }
+        Ok(Err(e)) => {
+            tracing::debug!(%school, "no linearizable read: {e}");
+            return Err(End::Say(ToBox::Redirect { leader: None }));
+        }
+        Err(_) => return Err(End::Say(ToBox::Redirect { leader: None })),
+    };
+    let mut head = blocking(handle, |store, school| store.head(school), &school).await?;
+    let mut session = CoreSession::accept(&hello, who, *head.borrow_and_update())?;
+    let present = matches!(who, Peer::Box(_)).then(|| door.present.enter(&school, session.cursor()));
+    tracing::info!(?who, %school, after = session.cursor().0, head = head.borrow().0, "a sync session begins");
+
+    let mut proposals = Proposals::new();
+    let mut server = handle.raft.server_metrics();
+    let mut standing = interval(STANDING_EVERY);
+    let mut entries: Option<Vec<Entry>> = None;
+    loop {
+        loop {
+            if entries.is_none() && session.lag() > 0 {
+                let after = session.cursor();
+                let read = move |store: &crate::state::Store, school: &SchoolId| {
+                    store.entries(school, after, core_end::ENTRIES_LEN_MAX, core_end::ENTRIES_BYTES_MAX)
+                };
+                entries = Some(blocking(handle, read, &school).await?);
+            }
+            let Some(frame) = session.poll_transmit(|_, _| entries.take().unwrap_or_default()) else { break };
+            match timeout(WRITE_MAX, writer.write(&frame)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return Err(End::Gone),
+            }
+            if let Some(present) = &present {
+                present.sent(session.cursor());
+            }
+        }
+        tokio::select! {
+            frame = reader.read() => {
+                if let Some(batch) = session.receive(read(frame)?)? {
+                    propose(door, who, handle, &school, batch, &mut session, &mut proposals).await?;
+                }
+            }
+            Some((batch, proposed)) = proposals.next(), if !proposals.is_empty() => match proposed {
+                Proposed::Committed => session.committed(batch),
+                Proposed::Gap => session.busy(batch, GAP_RETRY_MS),
+                Proposed::NotLeader(leader) => return Err(End::Say(ToBox::Redirect { leader: door.name(leader) })),
+                Proposed::Failed(detail) => {
+                    tracing::error!(%school, "a batch was not committed: {detail}");
+                    return Err(End::Say(ToBox::Redirect { leader: None }));
+                }
+            },
+            changed = head.changed() => match changed {
+                Ok(()) => session.head_moved(*head.borrow_and_update()),
+                Err(_) => return Err(End::Gone),
+            },
+            changed = server.changed() => {
+                let leader = server.borrow_watched().current_leader;
+                if changed.is_err() || !lead.holds(handle) {
+                    let other = leader.filter(|id| *id != door.groups.peers().own());
+                    return Err(End::Say(ToBox::Redirect { leader: door.name(other) }));
+                }
+            }
+            _ = standing.tick() => {
+                let answered = handle.raft.data_metrics().borrow_watched().last_quorum_acked;
+                if answered.is_some_and(|at| at.elapsed() > door.quorum_silence_max) {
+                    return Err(End::Say(ToBox::Redirect { leader: None }));
+                }
+            }
+        }
+    }
+}
+
+/// The term in which this node was found to lead.
+struct Lead(types::Vote);
+
+impl Lead {
+    fn of(handle: &GroupHandle) -> Self {
+        Self(handle.raft.server_metrics().borrow_watched().vote)
+    }
+
+    fn holds(&self, handle: &GroupHandle) -> bool {
+        handle.raft.server_metrics().borrow_watched().vote == self.0
+    }
+}
+
+fn read(frame: Result<Option<ToCore>, FrameError>) -> Result<ToCore, End> {
+    match frame {
+        Ok(Some(frame)) => Ok(frame),
+        Err(e) if e.is_malformed() => Err(refuse("malformed", e.to_string())),
+        Ok(None) | Err(_) => Err(End::Gone),
+    }
+}
+
+async fn blocking<R: Send + 'static>(
+    handle: &GroupHandle,
+    work: impl FnOnce(&crate::state::Store, &SchoolId) -> io::Result<R> + Send + 'static,
+    school: &SchoolId,
+) -> Result<R, End> {
+    let (store, named) = (handle.store.clone(), school.clone());
+    let result = tokio::task::spawn_blocking(move || work(&store, &named)).await.map_err(io::Error::other);
+    result.and_then(|result| result).map_err(|e| {
+        tracing::error!(%school, "the state cannot be read: {e}");
+        End::Say(ToBox::Redirect { leader: None })
+    })
+}
+
+/// Takes a batch to Raft, in the order in which batches come.
+async fn propose(
+    door: &Door,
+    who: &Peer,
+    handle: &GroupHandle,
+    school: &SchoolId,
+    Batch { batch, operations }: Batch,
+    session: &mut CoreSession,
+    proposals: &mut Proposals,
+) -> Result<(), End> {
+    // That a box's operation is no operator's was checked; an operator in turn speaks for no account.
+    if *who == Peer::Operator {
+        for operation in &operations {
+            let envelope = Envelope::decode(&operation.0).map_err(|e| refuse("malformed", e.to_string()))?;
+            if envelope.actor != Actor::Operator {
+                return Err(refuse("malformed", "an operator does not act as an account"));
+            }
+        }
+    }
+    let kib = operations.iter().map(|operation| operation.0.len()).sum::<usize>().div_ceil(1024) as u32;
+    let Ok(permit) = door.in_flight.clone().try_acquire_many_owned(kib) else {
+        count_refused("busy");
+        session.busy(batch, BUSY_RETRY_MS);
+        return Ok(());
+    };
+    metrics::histogram!("schulhof_core_batch_size").record(operations.len() as f64);
+    let proposal = types::Batch { school: school.clone(), operations: Arc::new(operations) };
+    let answers = handle.raft.client_write_many([proposal]).await.map_err(|e| {
+        tracing::error!(%school, "a batch was not taken: {e}");
+        End::Say(ToBox::Redirect { leader: None })
+    })?;
+    let answered = async move {
+        let proposed = outcome(answers).await;
+        drop(permit);
+        (batch, proposed)
+    };
+    proposals.push(answered.boxed());
+    Ok(())
+}
+
+type Answers = BoxStream<'static, Result<WriteResult<TypeConfig>, openraft::errors::Fatal<TypeConfig>>>;
+
+async fn outcome(mut answers: Answers) -> Proposed {
+    match answers.next().await {
+        Some(Ok(Ok(written))) => {
+            let Answer(operations) = written.response;
+            if operations.iter().any(|answer| matches!(answer, OperationAnswer::Gap { .. })) {
+                return Proposed::Gap;
+            }
+            Proposed::Committed
+        }
+        Some(Ok(Err(ClientWriteError::ForwardToLeader(forward)))) => Proposed::NotLeader(forward.leader_id),
+        Some(Ok(Err(e))) => Proposed::Failed(e.to_string()),
+        Some(Err(e)) => Proposed::Failed(e.to_string()),
+        None => Proposed::Failed("Raft has stopped".into()),
+    }
+}

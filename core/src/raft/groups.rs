@@ -1,0 +1,329 @@
+//! The groups of this node: opening them, their beginning, their leaders, what they may forget.
+
+use super::{
+    message::{Request, Response},
+    network::Network,
+    peers::Peers,
+    rejoin::Rejoin,
+    types::{Group, NodeId, Raft},
+};
+use crate::{
+    log::{self, Log},
+    state::{Machine, Store},
+};
+use futures_util::future::{join_all, select_all};
+use openraft::{BasicNode, Config, SnapshotPolicy, async_runtime::WatchReceiver, storage::RaftLogStorage};
+use std::{collections::BTreeMap, io, path::Path, sync::Arc, time::Duration};
+
+/// Heartbeats that a follower misses before it asks for votes: at least, at most.
+const ELECTION_HEARTBEATS: (u64, u64) = (4, 8);
+/// Entries of one append; its bytes are bounded by the log's portions.
+const APPEND_ENTRIES_MAX: u64 = 500;
+/// Entries that stay in the log after they are durable in the state: a follower that was away for less gets them, one
+/// that was away for longer gets a snapshot.
+const KEEP_SHARE: u64 = 2;
+/// How often the groups are looked after.
+const TEND_EVERY: Duration = Duration::from_secs(1);
+/// Rounds in which a group's home node must have been up to date before the lead goes back to it.
+const HOME_STEADY_ROUNDS: u32 = 5;
+/// Entries that the home node may be behind then.
+const HOME_LAG_MAX: u64 = 100;
+/// Segments above which groups with little traffic give up old entries, so that segments can go.
+const SEGMENTS_WANTED: usize = 16;
+/// A node that stops waits this long for others to take over.
+const HAND_OVER_MAX: Duration = Duration::from_millis(500);
+/// Another node begins a group in the place of its home node after this many of the longest election timeouts.
+const BEGIN_PATIENCE: u32 = 5;
+
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    pub groups: u32,
+    pub heartbeat_ms: u64,
+    /// Entries after which a group's state is made durable and its log may be purged.
+    pub purge_every: u64,
+    pub state_cache_len: usize,
+}
+
+impl Settings {
+    fn raft(&self) -> Result<Arc<Config>, String> {
+        let keep = self.purge_every * KEEP_SHARE;
+        let config = Config {
+            cluster_name: "schulhof".into(),
+            heartbeat_interval: self.heartbeat_ms,
+            election_timeout_min: self.heartbeat_ms * ELECTION_HEARTBEATS.0,
+            election_timeout_max: self.heartbeat_ms * ELECTION_HEARTBEATS.1,
+            enable_pre_vote: Some(true),
+            max_payload_entries: APPEND_ENTRIES_MAX,
+            snapshot_policy: SnapshotPolicy::LogsSinceLast(self.purge_every),
+            max_in_snapshot_log_to_keep: keep,
+            replication_lag_threshold: keep + self.purge_every,
+            purge_batch_size: (self.purge_every / 4).max(1),
+            // A node that lost its log comes back empty; it keeps its vote back until it has caught up (see `rejoin`).
+            allow_log_reversion: Some(true),
+            ..Config::default()
+        };
+        config.validate().map(Arc::new).map_err(|e| e.to_string())
+    }
+
+    fn election_max(&self) -> Duration {
+        Duration::from_millis(self.heartbeat_ms * ELECTION_HEARTBEATS.1)
+    }
+}
+
+/// One group on this node.
+pub struct GroupHandle {
+    pub raft: Raft,
+    pub store: Arc<Store>,
+    pub(super) machine: Machine,
+    pub(super) rejoin: Rejoin,
+    /// Which node leads when all are well: groups are spread over the nodes.
+    home: NodeId,
+}
+
+/// What an operator sees of a group.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct GroupStatus {
+    pub group: Group,
+    pub leader: Option<schulhof_wire::NodeName>,
+    pub term: u64,
+    pub applied: u64,
+    pub members: Vec<schulhof_wire::NodeName>,
+}
+
+/// All groups of this node, over one log.
+pub struct Groups {
+    groups: BTreeMap<Group, GroupHandle>,
+    peers: Arc<Peers>,
+    log: Log,
+    settings: Settings,
+}
+
+impl Groups {
+    /// Opens log and state in the folder and starts the groups.
+    pub async fn open(dir: &Path, peers: Arc<Peers>, settings: Settings) -> io::Result<Arc<Self>> {
+        let raft_config = settings.raft().map_err(|e| io::Error::other(format!("Raft's settings: {e}")))?;
+        let numbers: Vec<Group> = (1..=settings.groups).map(Group).collect();
+        let received = dir.join("received");
+        if received.exists() {
+            std::fs::remove_dir_all(&received)?;
+        }
+        for dir in [&received, &dir.join("state")] {
+            std::fs::create_dir_all(dir)?;
+        }
+        let options = log::Options::for_groups(numbers.len());
+        let (log_dir, log_groups) = (dir.join("log"), numbers.clone());
+        let open = move || Log::open(&log_dir, log_groups, options);
+        let log = tokio::task::spawn_blocking(open).await.map_err(io::Error::other)??;
+
+        let members: Vec<NodeId> = peers.members().map(|member| member.id).collect();
+        let mut groups = BTreeMap::new();
+        for &group in &numbers {
+            let path = dir.join("state").join(format!("group-{group}.redb"));
+            let cache_len = settings.state_cache_len / numbers.len();
+            let open = move || Store::open(&path, group, cache_len);
+            let store = Arc::new(tokio::task::spawn_blocking(open).await.map_err(io::Error::other)??);
+            let machine = Machine::new(store.clone(), received.clone());
+            let mut group_log = log.group(group);
+            let empty = group_log.is_empty();
+            let rejoin = Rejoin::open(&dir.join("rejoin"), group, empty)?;
+            let network = Network { peers: peers.clone(), group };
+            let purged = group_log.get_log_state().await?.last_purged_log_id;
+            let (applied, _) = store.applied()?;
+            if purged > applied {
+                return Err(io::Error::other(format!(
+                    "the state of group {group} ends at {applied:?}, the log begins after {purged:?}: \
+                     the state file is older than the log. Move the data folder away and let this node join as a fresh one"
+                )));
+            }
+            let raft = Raft::new(peers.own(), raft_config.clone(), network, group_log, machine.clone())
+                .await
+                .map_err(|e| io::Error::other(format!("group {group}: {e}")))?;
+            let home = members[(group.0 as usize - 1) % members.len()];
+            groups.insert(group, GroupHandle { raft, store, machine, rejoin, home });
+        }
+        Ok(Arc::new(Self { groups, peers, log, settings }))
+    }
+
+    pub fn get(&self, group: Group) -> Option<&GroupHandle> {
+        self.groups.get(&group)
+    }
+
+    pub fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    pub fn status(&self) -> Vec<GroupStatus> {
+        let status = |(&group, handle): (&Group, &GroupHandle)| {
+            let metrics = handle.raft.metrics().borrow_watched().clone();
+            let voters = metrics.membership_config.membership().voter_ids();
+            GroupStatus {
+                group,
+                leader: metrics.current_leader.and_then(|id| self.peers.name(id)),
+                term: metrics.current_term,
+                applied: metrics.last_applied.map_or(0, |id| id.index),
+                members: voters.filter_map(|id| self.peers.name(id)).collect(),
+            }
+        };
+        self.groups.iter().map(status).collect()
+    }
+
+    /// Begins groups that do not exist anywhere, keeps leaders spread, lets the log forget. Until it is dropped.
+    pub async fn tend(&self) {
+        let begin = join_all(self.groups.iter().map(|(&group, handle)| self.begin(group, handle)));
+        let care = async {
+            let mut steady = BTreeMap::new();
+            let mut every = tokio::time::interval(TEND_EVERY);
+            every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                every.tick().await;
+                for (&group, handle) in &self.groups {
+                    self.give_lead_home(group, handle, steady.entry(group).or_insert(0)).await;
+                    let store = handle.store.clone();
+                    // A failure shows at the next apply too, and there it ends the node.
+                    if let Ok(Err(e)) = tokio::task::spawn_blocking(move || store.make_durable_if_due()).await {
+                        tracing::error!(group = group.0, "the state cannot be made durable: {e}");
+                    }
+                }
+                self.free_segments().await;
+            }
+        };
+        tokio::join!(begin, care);
+    }
+
+    /// Waits until the group has begun; begins it if a majority says that nothing exists.
+    async fn begin(&self, group: Group, handle: &GroupHandle) {
+        let members: BTreeMap<NodeId, BasicNode> =
+            self.peers.members().map(|m| (m.id, BasicNode::new(m.address.to_string()))).collect();
+        let mine = handle.home == self.peers.own();
+        // Nodes that stand in for the home node wait, each for longer than the one before it.
+        let turn = members.keys().position(|id| *id == self.peers.own()).unwrap_or(0) as u32;
+        let patience = if mine { Duration::ZERO } else { self.settings.election_max() * BEGIN_PATIENCE * (turn + 1) };
+        let started = tokio::time::Instant::now();
+        while matches!(handle.raft.is_initialized().await, Ok(false)) {
+            if started.elapsed() >= patience && self.nowhere_begun(group, &members).await {
+                match handle.raft.initialize(members.clone()).await {
+                    Ok(()) => tracing::info!(group = group.0, members = members.len(), "began a group"),
+                    Err(e) => tracing::warn!(group = group.0, "a group could not begin: {e}"),
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(self.settings.heartbeat_ms)).await;
+        }
+    }
+
+    async fn nowhere_begun(&self, group: Group, members: &BTreeMap<NodeId, BasicNode>) -> bool {
+        let others = members.keys().filter(|id| **id != self.peers.own());
+        let probes = join_all(others.map(|&id| self.peers.call(id, group, &Request::Probe))).await;
+        let mut answered = 1;
+        for probe in probes {
+            match probe {
+                Ok(Response::Probe { begun: true }) => return false,
+                Ok(Response::Probe { begun: false }) => answered += 1,
+                _ => {}
+            }
+        }
+        answered > members.len() / 2
+    }
+
+    /// Hands the lead to the group's home node once that has been up to date for a while.
+    async fn give_lead_home(&self, group: Group, handle: &GroupHandle, steady: &mut u32) {
+        let ready = {
+            let metrics = handle.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            let last = metrics.last_log_index.unwrap_or(0);
+            let matched = metrics.replication.as_ref().and_then(|r| r.get(&handle.home).copied().flatten());
+            handle.home != self.peers.own()
+                && metrics.current_leader == Some(self.peers.own())
+                && matched.is_some_and(|id| id.index + HOME_LAG_MAX >= last)
+        };
+        *steady = if ready { *steady + 1 } else { 0 };
+        // A dead home node looks up to date when nothing is written: ask it.
+        if *steady >= HOME_STEADY_ROUNDS && self.peers.call(handle.home, group, &Request::Probe).await.is_ok() {
+            *steady = 0;
+            tracing::info!(group = group.0, to = handle.home, "handing the lead to the group's home node");
+            if let Err(e) = handle.raft.trigger().transfer_leader(handle.home).await {
+                tracing::warn!(group = group.0, "the lead could not be handed over: {e}");
+            }
+        }
+    }
+
+    /// A group with little traffic keeps old segments, although its few entries in them are durable in its state.
+    async fn free_segments(&self) {
+        let (segments, holding) = self.log.segments();
+        if segments <= SEGMENTS_WANTED {
+            return;
+        }
+        for group in holding {
+            let Some(handle) = self.groups.get(&group) else { continue };
+            let (snapshot, applied) = {
+                let metrics = handle.raft.metrics();
+                let metrics = metrics.borrow_watched();
+                (metrics.snapshot, metrics.last_applied)
+            };
+            let result = match snapshot {
+                Some(snapshot) if Some(snapshot) == applied => handle.raft.trigger().purge_log(snapshot.index).await,
+                _ => handle.raft.trigger().snapshot().await,
+            };
+            if let Err(e) = result {
+                tracing::warn!(group = group.0, "old log entries cannot be given up: {e}");
+            }
+        }
+    }
+
+    /// Resolves when a group of this node cannot go on: its disk failed, or something is broken.
+    pub async fn failed(&self) -> String {
+        let watch = |(&group, handle): (&Group, &GroupHandle)| {
+            let mut metrics = handle.raft.metrics();
+            Box::pin(async move {
+                loop {
+                    if let Err(e) = &metrics.borrow_watched().running_state {
+                        return format!("group {group} has stopped: {e}");
+                    }
+                    if metrics.changed().await.is_err() {
+                        return format!("group {group} has stopped");
+                    }
+                }
+            })
+        };
+        select_all(self.groups.iter().map(watch)).await.0
+    }
+
+    /// Gives the groups that this node leads to the follower that is furthest; waits a little for it to take over.
+    pub async fn hand_over(&self) {
+        let hand_over = |handle: &'_ GroupHandle| {
+            let raft = handle.raft.clone();
+            async move {
+                let own = self.peers.own();
+                let next = {
+                    let metrics = raft.metrics();
+                    let metrics = metrics.borrow_watched();
+                    let followers = metrics.replication.iter().flatten().filter(|(id, _)| **id != own);
+                    followers.max_by_key(|(_, matched)| **matched).map(|(id, _)| *id)
+                };
+                let Some(next) = next else { return };
+                if raft.trigger().transfer_leader(next).await.is_ok() {
+                    let gone = raft.wait(Some(HAND_OVER_MAX));
+                    let _ = gone.metrics(|m| m.current_leader != Some(own), "another node leads").await;
+                }
+            }
+        };
+        join_all(self.groups.values().map(hand_over)).await;
+    }
+
+    /// Stops the groups, makes the state durable, closes the log.
+    pub async fn shutdown(self: Arc<Self>) {
+        for (group, handle) in &self.groups {
+            if let Err(e) = handle.raft.shutdown().await {
+                tracing::warn!(group = group.0, "a group did not stop cleanly: {e}");
+            }
+        }
+        let close = move || {
+            for (group, handle) in &self.groups {
+                if let Err(e) = handle.store.make_durable() {
+                    tracing::error!(group = group.0, "the state cannot be made durable: {e}");
+                }
+            }
+            self.log.close();
+        };
+        let _ = tokio::task::spawn_blocking(close).await;
+    }
+}

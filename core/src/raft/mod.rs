@@ -1,0 +1,22 @@
+//! Raft between the core nodes: groups of schools, replicated over QUIC.
+//!
+//! What this is: openraft's groups, the network under them, their beginning and their care. What it must not do: look
+//! into operations; it passes batches on.
+//!
+//! - [`types`]: what an entry is, what a write answers
+//! - `peers`: connections to the other core nodes
+//! - `network`: openraft's network: requests to one node for one group
+//! - `serve`: the other end of it
+//! - `groups`: the groups of this node: opening, beginning, leaders, purging
+
+mod groups;
+mod message;
+mod network;
+mod peers;
+mod rejoin;
+mod serve;
+pub mod types;
+
+pub use groups::{GroupHandle, GroupStatus, Groups, Settings};
+pub use peers::{Member, Peers};
+pub use serve::serve;

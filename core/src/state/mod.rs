@@ -1,0 +1,30 @@
+//! The state of a group's schools: what the log's entries have led to, in one redb file per group.
+//!
+//! What this is: the replicated state machine. Each operation of a batch is given its place by `schulhof_sync::order`;
+//! entries, the schools' state, the last applied log id and the membership change in one transaction. What it must not
+//! do: look at clocks or configuration while applying, since all replicas must come to the same bytes.
+//!
+//! Most commits are not durable: the log is, and is replayed from the last durable commit. A durable one comes after a
+//! bounded amount of work, and before anything is purged from the log.
+//!
+//! - `kv`: `schulhof_school`'s store over a redb table
+//! - `store`: the file: applying, reading, durability
+//! - `machine`: openraft's traits
+//! - `snapshot`: all of it as a stream of chunks, for a node that was away for too long
+
+mod kv;
+mod machine;
+mod snapshot;
+mod store;
+
+pub use machine::Machine;
+pub use snapshot::{Chunk, Dump, Received, SnapshotData};
+pub use store::Store;
+
+/// One line, as an IO error: what openraft takes from a storage.
+fn io_error(error: impl Into<redb::Error>) -> std::io::Error {
+    match error.into() {
+        redb::Error::Io(e) => e,
+        other => std::io::Error::other(other.to_string()),
+    }
+}

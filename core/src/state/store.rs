@@ -1,0 +1,317 @@
+//! One group's redb file.
+
+use super::{
+    io_error,
+    kv::{Key, SchoolKv, Value},
+};
+use crate::raft::types::{Answer, Batch, Entry, Group, LogId, OperationAnswer, StoredMembership};
+use openraft::{EntryPayload, entry::RaftEntry};
+use parking_lot::Mutex;
+use redb::{Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use schulhof_school::view;
+use schulhof_sync::Ordered;
+use schulhof_wire::{LogIndex, SchoolId, node};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::Path,
+    time::{Duration, Instant},
+};
+use tokio::sync::watch;
+
+/// (school, key of `schulhof_school`) -> value
+pub(super) const STATE: TableDefinition<Key, Value> = TableDefinition::new("state");
+/// (school, index) -> postcard of [`node::Entry`] behind [`ENTRY_VERSION`]. Kept for ever: boxes may ask for all of it.
+pub(super) const ENTRIES: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("entries");
+/// What belongs to the group and not to a school.
+const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
+const APPLIED: &str = "applied";
+const MEMBERSHIP: &str = "membership";
+const FORMAT: &str = "format";
+const FORMAT_VERSION: u8 = 1;
+const ENTRY_VERSION: u8 = 1;
+
+/// A durable commit comes after at most this much: it bounds what is replayed after a crash (seconds) and what redb
+/// holds in memory until then.
+const DURABLE_AFTER_OPERATIONS: usize = 20_000;
+const DURABLE_AFTER_BYTES: usize = 16 << 20;
+const DURABLE_AFTER: Duration = Duration::from_secs(5);
+
+/// What was applied since the last durable commit.
+struct Undurable {
+    operations: usize,
+    bytes: usize,
+    since: Option<Instant>,
+}
+
+impl Undurable {
+    fn due(&self) -> bool {
+        self.operations >= DURABLE_AFTER_OPERATIONS
+            || self.bytes >= DURABLE_AFTER_BYTES
+            || self.since.is_some_and(|since| since.elapsed() >= DURABLE_AFTER)
+    }
+}
+
+/// State and entries of a group's schools. All methods that touch the disk block.
+pub struct Store {
+    pub(super) group: Group,
+    pub(super) db: Database,
+    undurable: Mutex<Undurable>,
+    heads: Mutex<BTreeMap<SchoolId, watch::Sender<LogIndex>>>,
+}
+
+impl Store {
+    /// Opens or creates the file. `cache_len` bounds redb's memory.
+    pub fn open(path: &Path, group: Group, cache_len: usize) -> io::Result<Self> {
+        let named = |e: redb::DatabaseError| {
+            let e = io_error(e);
+            io::Error::new(e.kind(), format!("state file {}: {e}", path.display()))
+        };
+        let db = Database::builder().set_cache_size(cache_len).create(path).map_err(named)?;
+        let store = Self {
+            group,
+            db,
+            undurable: Mutex::new(Undurable { operations: 0, bytes: 0, since: None }),
+            heads: Mutex::default(),
+        };
+        let txn = store.db.begin_write().map_err(io_error)?;
+        {
+            let mut meta = txn.open_table(META).map_err(io_error)?;
+            let format = meta.get(FORMAT).map_err(io_error)?.map(|value| value.value().to_vec());
+            match format.as_deref() {
+                None => drop(meta.insert(FORMAT, [FORMAT_VERSION].as_slice()).map_err(io_error)?),
+                Some([FORMAT_VERSION]) => {}
+                Some(other) => {
+                    let detail = format!("state file {}: format {other:?} is not known here", path.display());
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, detail));
+                }
+            }
+            txn.open_table(STATE).map_err(io_error)?;
+            txn.open_table(ENTRIES).map_err(io_error)?;
+        }
+        txn.commit().map_err(io_error)?;
+        Ok(store)
+    }
+
+    /// Last applied log id and membership.
+    pub fn applied(&self) -> io::Result<(Option<LogId>, StoredMembership)> {
+        self.applied_in(&self.db.begin_read().map_err(io_error)?)
+    }
+
+    pub(super) fn applied_in(&self, txn: &ReadTransaction) -> io::Result<(Option<LogId>, StoredMembership)> {
+        let meta = txn.open_table(META).map_err(io_error)?;
+        Ok((load(&meta, APPLIED)?.flatten(), load(&meta, MEMBERSHIP)?.unwrap_or_default()))
+    }
+
+    /// Applies log entries in one transaction; answers for each, in order.
+    pub fn apply(&self, entries: &[Entry]) -> io::Result<Vec<Answer>> {
+        let started = Instant::now();
+        let txn = self.db.begin_write().map_err(io_error)?;
+        let mut heads = BTreeMap::new();
+        let mut answers = Vec::with_capacity(entries.len());
+        let (mut operations, mut bytes) = (0, 0);
+        {
+            let mut state = txn.open_table(STATE).map_err(io_error)?;
+            let mut log = txn.open_table(ENTRIES).map_err(io_error)?;
+            let mut meta = txn.open_table(META).map_err(io_error)?;
+            for entry in entries {
+                let mut answer = Answer::default();
+                match &entry.payload {
+                    EntryPayload::Blank => {}
+                    EntryPayload::Normal(batch) => {
+                        operations += batch.operations.len();
+                        bytes += batch.operations.iter().map(|operation| operation.0.len()).sum::<usize>();
+                        let head = apply_batch(&mut state, &mut log, batch, &mut answer)?;
+                        heads.insert(batch.school.clone(), head);
+                    }
+                    EntryPayload::Membership(membership) => {
+                        save(&mut meta, MEMBERSHIP, &StoredMembership::new(Some(entry.log_id()), membership.clone()))?;
+                    }
+                }
+                answers.push(answer);
+            }
+            if let Some(last) = entries.last() {
+                save(&mut meta, APPLIED, &Some(last.log_id()))?;
+            }
+        }
+        let due = {
+            let mut undurable = self.undurable.lock();
+            undurable.operations += operations;
+            undurable.bytes += bytes;
+            undurable.since.get_or_insert_with(Instant::now);
+            undurable.due()
+        };
+        self.commit(txn, due)?;
+        metrics::counter!("schulhof_core_commits_total").increment(entries.len() as u64);
+        metrics::histogram!("schulhof_core_apply_seconds").record(started.elapsed().as_secs_f64());
+        for (school, head) in heads {
+            self.publish(&school, head);
+        }
+        Ok(answers)
+    }
+
+    fn commit(&self, mut txn: WriteTransaction, durable: bool) -> io::Result<()> {
+        if durable {
+            txn.set_durability(Durability::Immediate).map_err(io_error)?;
+            // After a crash the file opens without reading it whole.
+            txn.set_quick_repair(true);
+            txn.commit().map_err(io_error)?;
+            *self.undurable.lock() = Undurable { operations: 0, bytes: 0, since: None };
+            metrics::counter!("schulhof_core_durable_commits_total").increment(1);
+            Ok(())
+        } else {
+            txn.set_durability(Durability::None).map_err(io_error)?;
+            txn.commit().map_err(io_error)
+        }
+    }
+
+    /// Makes durable what was applied; returns up to where. The log may be purged up to there.
+    pub fn make_durable(&self) -> io::Result<(Option<LogId>, StoredMembership)> {
+        let txn = self.db.begin_write().map_err(io_error)?;
+        let reached = {
+            let mut meta = txn.open_table(META).map_err(io_error)?;
+            let reached = (load(&meta, APPLIED)?.flatten(), load(&meta, MEMBERSHIP)?.unwrap_or_default());
+            // Written again, so that the transaction is not empty and takes those before it along.
+            save(&mut meta, APPLIED, &reached.0)?;
+            reached
+        };
+        self.commit(txn, true)?;
+        Ok(reached)
+    }
+
+    /// To be called now and then: what was applied becomes durable although nothing follows.
+    pub fn make_durable_if_due(&self) -> io::Result<()> {
+        let due = self.undurable.lock().due();
+        if due { self.make_durable().map(drop) } else { Ok(()) }
+    }
+
+    /// Replaces everything by what `fill` writes, in one durable transaction.
+    pub(super) fn replace(
+        &self,
+        applied: Option<LogId>,
+        membership: &StoredMembership,
+        fill: impl FnOnce(&WriteTransaction) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let txn = self.db.begin_write().map_err(io_error)?;
+        txn.delete_table(STATE).map_err(io_error)?;
+        txn.delete_table(ENTRIES).map_err(io_error)?;
+        fill(&txn)?;
+        {
+            let mut meta = txn.open_table(META).map_err(io_error)?;
+            save(&mut meta, APPLIED, &applied)?;
+            save(&mut meta, MEMBERSHIP, membership)?;
+        }
+        self.commit(txn, true)?;
+        let schools: Vec<SchoolId> = self.heads.lock().keys().cloned().collect();
+        for school in schools {
+            let head = self.read_head(&school)?;
+            self.publish(&school, head);
+        }
+        Ok(())
+    }
+
+    fn publish(&self, school: &SchoolId, head: LogIndex) {
+        if let Some(sender) = self.heads.lock().get(school) {
+            sender.send_replace(head);
+        }
+    }
+
+    fn read_head(&self, school: &SchoolId) -> io::Result<LogIndex> {
+        self.with_school(school, |kv| view::head(kv))
+    }
+
+    /// The school's last applied index, now and from now on.
+    pub fn head(&self, school: &SchoolId) -> io::Result<watch::Receiver<LogIndex>> {
+        let mut heads = self.heads.lock();
+        if let Some(sender) = heads.get(school) {
+            return Ok(sender.subscribe());
+        }
+        // Under the lock: what is applied meanwhile is published after it, or is seen here.
+        let (sender, receiver) = watch::channel(self.read_head(school)?);
+        heads.insert(school.clone(), sender);
+        Ok(receiver)
+    }
+
+    /// A school's confirmed state, as of now.
+    pub fn with_school<R>(&self, school: &SchoolId, read: impl FnOnce(&dyn schulhof_school::Kv) -> R) -> io::Result<R> {
+        let txn = self.db.begin_read().map_err(io_error)?;
+        let table = txn.open_table(STATE).map_err(io_error)?;
+        let kv = SchoolKv::new(&table, school);
+        let result = read(&kv);
+        kv.finish().map_err(io_error)?;
+        Ok(result)
+    }
+
+    /// Entries that follow on an index: at most so many, and not many more bytes than that, but one at least if there is one.
+    pub fn entries(
+        &self,
+        school: &SchoolId,
+        after: LogIndex,
+        count_max: usize,
+        bytes_max: usize,
+    ) -> io::Result<Vec<node::Entry>> {
+        let txn = self.db.begin_read().map_err(io_error)?;
+        let table = txn.open_table(ENTRIES).map_err(io_error)?;
+        let (from, to) = ((school.as_str(), after.0.saturating_add(1)), (school.as_str(), u64::MAX));
+        let mut entries = Vec::new();
+        let mut bytes = 0;
+        for item in table.range(from..to).map_err(io_error)?.take(count_max) {
+            let (_, value) = item.map_err(io_error)?;
+            bytes += value.value().len();
+            entries.push(decode_entry(value.value())?);
+            if bytes >= bytes_max {
+                break;
+            }
+        }
+        Ok(entries)
+    }
+}
+
+fn apply_batch(
+    state: &mut redb::Table<'_, Key, Value>,
+    log: &mut redb::Table<'_, (&'static str, u64), &'static [u8]>,
+    batch: &Batch,
+    answer: &mut Answer,
+) -> io::Result<LogIndex> {
+    let mut kv = SchoolKv::new(state, &batch.school);
+    for operation in batch.operations.iter() {
+        let result = schulhof_sync::order(&mut kv, operation.clone());
+        answer.0.push(match result {
+            Ok(Ordered::Entry { entry, .. }) => {
+                let bytes = postcard::to_extend(&entry, vec![ENTRY_VERSION]).map_err(io::Error::other)?;
+                log.insert((batch.school.as_str(), entry.index.0), bytes.as_slice()).map_err(io_error)?;
+                let outcome = if entry.rejected.is_some() { "rejected" } else { "accepted" };
+                metrics::counter!("schulhof_core_operations_total", "outcome" => outcome).increment(1);
+                OperationAnswer::Entry { index: entry.index, rejected: entry.rejected }
+            }
+            Ok(Ordered::Duplicate) => OperationAnswer::Duplicate,
+            Ok(Ordered::Gap { expected }) => OperationAnswer::Gap { expected },
+            Err(_) => OperationAnswer::Malformed,
+        });
+    }
+    let head = view::head(&kv);
+    kv.finish().map_err(io_error)?;
+    Ok(head)
+}
+
+fn decode_entry(bytes: &[u8]) -> io::Result<node::Entry> {
+    let bad = |detail: String| io::Error::new(io::ErrorKind::InvalidData, format!("unreadable log entry: {detail}"));
+    match bytes.split_first() {
+        Some((&ENTRY_VERSION, rest)) => postcard::from_bytes(rest).map_err(|e| bad(e.to_string())),
+        first => Err(bad(format!("version {:?}", first.map(|(version, _)| version)))),
+    }
+}
+
+fn load<T: DeserializeOwned>(meta: &impl ReadableTable<&'static str, Value>, key: &str) -> io::Result<Option<T>> {
+    let Some(value) = meta.get(key).map_err(io_error)? else { return Ok(None) };
+    postcard::from_bytes(value.value())
+        .map(Some)
+        .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, format!("unreadable {key:?} in the state: {e}")))
+}
+
+fn save(meta: &mut redb::Table<'_, &'static str, Value>, key: &str, value: &impl Serialize) -> io::Result<()> {
+    let bytes = postcard::to_stdvec(value).map_err(io::Error::other)?;
+    meta.insert(key, bytes.as_slice()).map_err(io_error)?;
+    Ok(())
+}

@@ -1,10 +1,11 @@
 /** The rooms of the account, with what is new in them, and the conferences that run. */
-import type { ConferenceView, LiveEvent, RoomId, RoomView } from '../protocol';
+import type { ConferenceId, ConferenceView, LiveEvent, RoomId, RoomView } from '../protocol';
 import { Cell, type Readable } from './cell';
 
 export class Rooms {
   private readonly sorted = new Cell<readonly RoomView[]>([]);
   private readonly ready = new Cell(false);
+  private readonly ended = new Cell<ReadonlySet<ConferenceId>>(new Set());
   private byId = new Map<RoomId, RoomView>();
   /** What came while a list was on its way; it may be newer than the list. */
   private meanwhile: LiveEvent[] | null = null;
@@ -18,6 +19,11 @@ export class Rooms {
 
   get loaded(): Readable<boolean> {
     return this.ready;
+  }
+
+  /** Conferences that were closed while this page was there. */
+  get closed(): Readable<ReadonlySet<ConferenceId>> {
+    return this.ended;
   }
 
   find(room: RoomId): RoomView | undefined {
@@ -74,6 +80,7 @@ export class Rooms {
   }
 
   private conference(conference: ConferenceView): boolean {
+    if (!conference.open) this.ended.update((ended) => new Set(ended).add(conference.conference));
     const known = this.byId.get(conference.room);
     if (!known) return false;
     const others = known.conferences.filter((other) => other.conference !== conference.conference);

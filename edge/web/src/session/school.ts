@@ -7,6 +7,7 @@ import {
   type AccountId,
   type BoxClient,
   type ConferenceId,
+  type ConferenceView,
   type GroupView,
   type Link,
   type LiveEvent,
@@ -15,6 +16,7 @@ import {
   type RoomView,
   type SessionView,
   type SocketLike,
+  type TicketAnswer,
 } from '../protocol';
 import { Cell, type Readable } from './cell';
 import { Outbox, type OutboxOptions, type RefusedEntry } from './outbox';
@@ -160,6 +162,14 @@ export class School {
     const conference = randomName();
     await this.outbox.add({ type: 'conference.open', conference, room, title, expected: null });
     return conference;
+  }
+
+  conference(conference: ConferenceId): Promise<ConferenceView> {
+    return this.options.box.conference(conference);
+  }
+
+  ticket(conference: ConferenceId): Promise<TicketAnswer> {
+    return this.options.box.ticket(conference);
   }
 
   closeConference(conference: ConferenceId): Promise<void> {

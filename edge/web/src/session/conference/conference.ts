@@ -97,6 +97,7 @@ export class Conference {
         return;
       }
       this.adopt(link);
+      if (link.isOver) this.endLost?.('lost at once');
       const since = this.now();
       const reason = await lost;
       if (this.over) return;
@@ -116,6 +117,11 @@ export class Conference {
 
   leave(): void {
     this.end({ at: 'left' });
+  }
+
+  /** Somebody closed the conference for all. */
+  close(): void {
+    this.end({ at: 'failed', code: 'room-closed' });
   }
 
   /** Puts a source in or takes it out; what is `on` is told to the others. */

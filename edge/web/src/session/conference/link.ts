@@ -76,6 +76,10 @@ export class Link {
     this.voices = this.transceivers.audio.map(streamOf);
   }
 
+  get isOver(): boolean {
+    return this.over;
+  }
+
   get connection(): RTCPeerConnectionState {
     return this.peer.connectionState;
   }

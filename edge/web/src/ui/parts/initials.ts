@@ -12,7 +12,7 @@ export function initials(name: string, group: boolean): string {
   const words = name.trim().split(/\s+/).filter((word) => /[\p{L}\p{N}]/u.test(word));
   const first = words[0] ?? '?';
   if (group) {
-    const short = words.find((word) => /\p{N}/u.test(word) && word.length <= 3);
+    const short = words.find((word) => /\p{N}/u.test(word) && /\p{L}/u.test(word) && word.length <= 3);
     if (short) return short;
     return [...first].slice(0, 2).join('');
   }

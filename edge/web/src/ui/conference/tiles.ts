@@ -1,0 +1,74 @@
+/** Which pictures the conference page shows, in which order and how large. Pure, so that it can be tested. */
+import type { Person, Shown } from '../../session/conference/types';
+
+export interface Tile {
+  id: string;
+  person: Person;
+  kind: 'camera' | 'screen';
+  /** Being received; none: own, off, or not on a slot. */
+  stream: MediaStream | null;
+}
+
+/** Screens first, then everybody in order of joining: faces must not jump about. */
+export function tilesOf(people: readonly Person[], pictures: readonly Shown[]): Tile[] {
+  const stream = (key: string, kind: Tile['kind']) =>
+    pictures.find((picture) => picture.key === key && picture.kind === kind)?.stream ?? null;
+  const tile = (person: Person, kind: Tile['kind']): Tile => {
+    const sends = person[kind] || person.awaited;
+    return { id: `${person.key}/${kind}`, person, kind, stream: sends && !person.me ? stream(person.key, kind) : null };
+  };
+  const screens = people.filter((person) => person.screen).map((person) => tile(person, 'screen'));
+  return [...screens, ...people.map((person) => tile(person, 'camera'))];
+}
+
+/**
+ * What is shown large: a screen (others' before one's own), who speaks or was the last to speak, the moderator, anybody
+ * else, oneself.
+ */
+export function mainTile(tiles: readonly Tile[], lastSpeaker: string | null): Tile | undefined {
+  const others = tiles.filter((tile) => !tile.person.me);
+  return (
+    others.find((tile) => tile.kind === 'screen') ??
+    tiles.find((tile) => tile.kind === 'screen') ??
+    others.find((tile) => tile.person.key === lastSpeaker) ??
+    others.find((tile) => tile.person.role === 'moderator') ??
+    others[0] ??
+    tiles[0]
+  );
+}
+
+export interface Grid {
+  columns: number;
+  rows: number;
+  /** Of one tile, in CSS pixels. */
+  width: number;
+  height: number;
+}
+
+/** Faces are cut to between square-ish and wide. */
+const ASPECT_MIN = 1;
+const ASPECT_MAX = 16 / 9;
+
+/** The arrangement in which the tiles get the largest. */
+export function bestGrid(count: number, width: number, height: number, gap: number): Grid {
+  let best: Grid = { columns: 1, rows: Math.max(1, count), width: 0, height: 0 };
+  for (let columns = 1; columns <= Math.max(1, count); columns += 1) {
+    const rows = Math.ceil(count / columns);
+    const w = (width - gap * (columns - 1)) / columns;
+    const h = (height - gap * (rows - 1)) / rows;
+    if (w <= 0 || h <= 0) continue;
+    const tileWidth = Math.min(w, h * ASPECT_MAX);
+    const tileHeight = Math.min(h, tileWidth / ASPECT_MIN);
+    if (tileWidth * tileHeight > best.width * best.height + 0.5) {
+      best = { columns, rows, width: Math.floor(tileWidth), height: Math.floor(tileHeight) };
+    }
+  }
+  return best;
+}
+
+/** Tiles on one page: what a window of this size shows well. */
+export function pageLength(width: number, height: number): number {
+  const area = width * height;
+  if (area < 350_000) return 6;
+  return area < 700_000 ? 9 : 16;
+}

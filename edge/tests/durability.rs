@@ -2,7 +2,7 @@
 
 mod support;
 
-use redb::{BackendIoError, Database, StorageBackend, backends::InMemoryBackend};
+use redb::{Database, StorageBackend, backends::InMemoryBackend};
 use schulhof_edge::{
     clock::Monotonic,
     store::{self, FreeSpace, Store},
@@ -120,34 +120,34 @@ struct Disk {
 }
 
 impl Disk {
-    fn check(&self) -> Result<(), BackendIoError> {
+    fn check(&self) -> Result<(), std::io::Error> {
         if self.fails.load(Ordering::SeqCst) {
-            return Err(std::io::Error::other("the disk fails").into());
+            return Err(std::io::Error::other("the disk fails"));
         }
         Ok(())
     }
 }
 
 impl StorageBackend for Disk {
-    fn len(&self) -> Result<u64, BackendIoError> {
+    fn len(&self) -> Result<u64, std::io::Error> {
         self.memory.len()
     }
 
-    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), BackendIoError> {
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), std::io::Error> {
         self.memory.read(offset, out)
     }
 
-    fn set_len(&self, len: u64) -> Result<(), BackendIoError> {
+    fn set_len(&self, len: u64) -> Result<(), std::io::Error> {
         self.check()?;
         self.memory.set_len(len)
     }
 
-    fn sync_data(&self) -> Result<(), BackendIoError> {
+    fn sync_data(&self) -> Result<(), std::io::Error> {
         self.check()?;
         self.memory.sync_data()
     }
 
-    fn write(&self, offset: u64, data: &[u8]) -> Result<(), BackendIoError> {
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), std::io::Error> {
         self.check()?;
         self.memory.write(offset, data)
     }
@@ -227,36 +227,36 @@ async fn many_submissions_share_few_commits() {
     #[derive(Debug)]
     struct Counting(InMemoryBackend, Arc<AtomicU64>);
     impl StorageBackend for Counting {
-        fn len(&self) -> Result<u64, BackendIoError> {
+        fn len(&self) -> Result<u64, std::io::Error> {
             self.0.len()
         }
-        fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), BackendIoError> {
+        fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), std::io::Error> {
             self.0.read(offset, out)
         }
-        fn set_len(&self, len: u64) -> Result<(), BackendIoError> {
+        fn set_len(&self, len: u64) -> Result<(), std::io::Error> {
             self.0.set_len(len)
         }
-        fn sync_data(&self) -> Result<(), BackendIoError> {
+        fn sync_data(&self) -> Result<(), std::io::Error> {
             // As long as a slow disk takes: others queue up meanwhile.
             std::thread::sleep(std::time::Duration::from_millis(5));
             self.1.fetch_add(1, Ordering::SeqCst);
             Ok(())
         }
-        fn write(&self, offset: u64, data: &[u8]) -> Result<(), BackendIoError> {
+        fn write(&self, offset: u64, data: &[u8]) -> Result<(), std::io::Error> {
             self.0.write(offset, data)
         }
     }
     let of_opener = syncs.clone();
-    let opener: store::Opener = Box::new(move || {
-        Database::builder().create_with_backend(Counting(InMemoryBackend::new(), of_opener.clone()))
-    });
+    let opener: store::Opener =
+        Box::new(move || Database::builder().create_with_backend(Counting(InMemoryBackend::new(), of_opener.clone())));
     let nord = Nord::with(Options { opener, ..Options::in_folder(folder.path()) }, folder.path(), Log::with_school());
     nord.connect().await;
     let eva = Browser::signed_in(&nord, "eva", "eva-1").await;
     let before = syncs.load(Ordering::SeqCst);
     let mut submissions = tokio::task::JoinSet::new();
     for n in 0..200 {
-        let browser = Browser { device: format!("eva-{n}"), ..eva.clone() };
+        let mut browser = eva.clone();
+        browser.device = format!("eva-{n}");
         submissions.spawn(async move {
             browser.submit(&[(1, json!({"type": "message.post", "room": "7a", "text": "x"}))]).await
         });

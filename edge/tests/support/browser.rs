@@ -141,12 +141,7 @@ impl Browser {
         self.try_events(addr, query, "http://localhost:8080").await.expect("the stream opens")
     }
 
-    pub async fn try_events(
-        &self,
-        addr: SocketAddr,
-        query: &str,
-        origin: &str,
-    ) -> Result<Events, tungstenite::Error> {
+    pub async fn try_events(&self, addr: SocketAddr, query: &str, origin: &str) -> Result<Events, tungstenite::Error> {
         let mut request = tungstenite::client::IntoClientRequest::into_client_request(format!(
             "ws://{addr}/api/events?device={}{query}",
             self.device

@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub struct Device {
     pub id: DeviceId,
+    /// Unlike the device's name never shared nor changed.
+    browser: String,
     pub actor: &'static str,
     pub home: usize,
     /// By number, from 1. Kept for ever here; a real one forgets what is secured.
@@ -27,6 +29,7 @@ impl Device {
         Self {
             // Two people with the same name of a device: only one of them can own it.
             id: id(&format!("device-{}", if n == 5 { 4 } else { n })),
+            browser: format!("browser-{n}"),
             actor: PEOPLE[n % PEOPLE.len()].0,
             home: rng.index(8),
             ops: Vec::new(),
@@ -40,7 +43,7 @@ impl Device {
     /// A number that is in doubt and refused now blocks the way: the browser begins anew under another name.
     fn rename(&mut self) {
         self.renamed += 1;
-        self.id = id(&format!("{}-{}-{}", self.actor, self.home, self.renamed));
+        self.id = id(&format!("{}-{}", self.browser, self.renamed));
         self.retired.extend(std::mem::take(&mut self.acknowledged).into_values());
         self.ops.clear();
         self.doubtful.clear();

@@ -87,6 +87,8 @@ pub struct GroupStatus {
     pub leader: Option<schulhof_wire::NodeName>,
     pub term: u64,
     pub applied: u64,
+    /// Up to where the log was given up.
+    pub purged: u64,
     pub members: Vec<schulhof_wire::NodeName>,
 }
 
@@ -161,6 +163,7 @@ impl Groups {
                 leader: metrics.current_leader.and_then(|id| self.peers.name(id)),
                 term: metrics.current_term,
                 applied: metrics.last_applied.map_or(0, |id| id.index),
+                purged: metrics.purged.map_or(0, |id| id.index),
                 members: voters.filter_map(|id| self.peers.name(id)).collect(),
             }
         };

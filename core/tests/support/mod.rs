@@ -1,0 +1,271 @@
+//! Core nodes in one process, over real QUIC on loopback, and clients for them.
+#![allow(dead_code)] // each test file uses its part
+
+use schulhof_core::{
+    Config, Node,
+    config::{Node as Member, School},
+    raft::types::Group,
+};
+use schulhof_net::{
+    identity::{Ca, Role},
+    quic::{Endpoint, Expected, FrameReader, FrameWriter, Options},
+};
+use schulhof_school::{Actor, Body, Operation, Role as SchoolRole, view};
+use schulhof_wire::{
+    AccountId, DeviceId, Hlc, LogIndex, NodeName, RoomId, SchoolId, Seq,
+    node::{ALPN_SYNC, EncodedOperation, Entry, ToBox, ToCore, VERSION},
+};
+use std::{net::SocketAddr, time::Duration};
+use tempfile::TempDir;
+
+/// Short enough for tests, long enough for a busy machine.
+pub const HEARTBEAT_MS: u64 = 100;
+/// Whatever is waited for has come within this time, or never will.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Polls until there is something.
+pub async fn eventually<R>(what: &str, mut poll: impl AsyncFnMut() -> Option<R>) -> R {
+    let wait = async {
+        loop {
+            if let Some(found) = poll().await {
+                return found;
+            }
+            // Not a wait for a fixed time: the pause of a poll.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("waited too long: {what}"))
+}
+
+pub struct Cluster {
+    pub ca: Ca,
+    dir: TempDir,
+    pub configs: Vec<Config>,
+    pub nodes: Vec<Option<Node>>,
+}
+
+impl Cluster {
+    /// Three nodes with two groups; `nord` is in group 1, `sued` in group 2.
+    pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub async fn start_with(change: impl Fn(&mut Config)) -> Self {
+        let ca = Ca::generate().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let names: Vec<NodeName> = (1..=3).map(|i| NodeName::new(format!("core-{i}")).unwrap()).collect();
+        let mut configs = Vec::new();
+        let mut endpoints = Vec::new();
+        for name in &names {
+            let home = dir.path().join(name.as_str());
+            ca.issue(Role::Core, name.as_str()).unwrap().save(&home.join("identity")).unwrap();
+            let school = |id: &str, group| School { id: SchoolId::new(id).unwrap(), name: None, group };
+            let mut config = Config {
+                name: name.clone(),
+                identity: home.join("identity"),
+                data: home.join("data"),
+                quic: SocketAddr::from(([127, 0, 0, 1], 0)),
+                admin: SocketAddr::from(([127, 0, 0, 1], 0)),
+                groups: 2,
+                heartbeat_ms: HEARTBEAT_MS,
+                purge_every: 10_000,
+                state_cache_mib: 8,
+                nodes: Vec::new(),
+                schools: vec![school("nord", 1), school("sued", 2)],
+            };
+            change(&mut config);
+            let endpoint = Node::bind(&config).unwrap();
+            config.quic = endpoint.local_addr().unwrap();
+            configs.push(config);
+            endpoints.push(endpoint);
+        }
+        let members: Vec<Member> = (1..)
+            .zip(&configs)
+            .map(|(id, config)| Member { id, name: config.name.clone(), addr: config.quic })
+            .collect();
+        for config in &mut configs {
+            config.nodes.clone_from(&members);
+        }
+        let mut nodes = Vec::new();
+        for (config, endpoint) in configs.iter().zip(endpoints) {
+            nodes.push(Some(Node::start_on(config.clone(), endpoint).await.unwrap()));
+        }
+        Self { ca, dir, configs, nodes }
+    }
+
+    pub fn running(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().flatten()
+    }
+
+    /// Which node leads a group, as all running nodes see it.
+    pub async fn leader(&self, group: u32) -> usize {
+        eventually("a leader that all see", async || {
+            let mut leaders = self.running().map(|node| {
+                let status = node.groups().status();
+                status.into_iter().find(|s| s.group == Group(group)).and_then(|s| s.leader)
+            });
+            let first = leaders.next()??;
+            if !leaders.all(|leader| leader.as_ref() == Some(&first)) {
+                return None;
+            }
+            let at = self.configs.iter().position(|config| config.name == first)?;
+            self.nodes[at].as_ref().map(|_| at)
+        })
+        .await
+    }
+
+    pub async fn stop(&mut self, at: usize) {
+        self.nodes[at].take().expect("the node runs").shutdown().await;
+    }
+
+    /// Starts a stopped node; its files may be let go of a little later than it says.
+    pub async fn restart(&mut self, at: usize) {
+        let config = self.configs[at].clone();
+        let node = eventually("the node starts again", async || Node::start(config.clone()).await.ok()).await;
+        self.nodes[at] = Some(node);
+    }
+
+    pub fn client(&self, role: Role, name: &str) -> Client {
+        let identity = self.ca.issue(role, name).unwrap();
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let endpoint = Endpoint::bind(Options { listen, identity: &identity, data: None, alpns: &[] }).unwrap();
+        Client { endpoint, nodes: self.configs.iter().map(|c| (c.name.clone(), c.quic)).collect() }
+    }
+
+    /// Hash of a school's state on each running node, once all have applied up to the index.
+    pub async fn hashes(&self, school: &SchoolId, head: LogIndex) -> Vec<[u8; 32]> {
+        let group = self.configs[0].placement()[school];
+        let mut hashes = Vec::new();
+        for node in self.running() {
+            let store = &node.groups().get(group).unwrap().store;
+            let mut applied = store.head(school).unwrap();
+            let reached = tokio::time::timeout(PATIENCE, applied.wait_for(|applied| *applied >= head));
+            assert_eq!(*reached.await.expect("the node catches up").unwrap(), head);
+            hashes.push(store.with_school(school, |kv| view::state_hash(kv)).unwrap());
+        }
+        hashes
+    }
+}
+
+/// A box or an operator.
+pub struct Client {
+    endpoint: Endpoint,
+    nodes: Vec<(NodeName, SocketAddr)>,
+}
+
+/// A session with the leader.
+pub struct Session {
+    pub head: LogIndex,
+    pub writer: FrameWriter<ToCore>,
+    pub reader: FrameReader<ToBox>,
+    _connection: quinn::Connection,
+}
+
+impl Client {
+    /// Says hello to one node; its first answer.
+    pub async fn hello(&self, at: usize, school: &SchoolId, after: LogIndex) -> Option<(ToBox, Session)> {
+        let connection = self.endpoint.connect(self.nodes[at].1, &Expected::AnyCore, ALPN_SYNC).await.ok()?;
+        let (send, receive) = connection.open_bi().await.ok()?;
+        let (mut writer, mut reader) = (FrameWriter::new(send), FrameReader::new(receive));
+        let hello = ToCore::Hello { version: VERSION, software: "test".into(), school: school.clone(), after };
+        writer.write(&hello).await.ok()?;
+        let answer = reader.read().await.ok()??;
+        Some((answer, Session { head: LogIndex(0), writer, reader, _connection: connection }))
+    }
+
+    /// Follows redirects until a leader welcomes.
+    pub async fn session(&self, school: &SchoolId, after: LogIndex) -> Session {
+        let mut at = 0;
+        eventually("a leader that welcomes", async || {
+            match self.hello(at, school, after).await {
+                Some((ToBox::Welcome { version, head }, session)) => {
+                    assert_eq!(version, VERSION);
+                    return Some(Session { head, ..session });
+                }
+                Some((ToBox::Redirect { leader: Some(leader) }, _)) => {
+                    at = self.nodes.iter().position(|(name, _)| *name == leader).expect("a configured node");
+                }
+                Some((ToBox::Redirect { leader: None }, _)) | None => at = (at + 1) % self.nodes.len(),
+                Some((other, _)) => panic!("unexpected: {other:?}"),
+            }
+            None
+        })
+        .await
+    }
+
+    pub async fn refused(&self, at: usize, school: &SchoolId, after: LogIndex) -> String {
+        match self.hello(at, school, after).await {
+            Some((ToBox::Refused { code, .. }, _)) => code,
+            other => panic!("not refused, but {:?}", other.map(|(frame, _)| frame)),
+        }
+    }
+}
+
+impl Session {
+    /// The next frame; `None` when the session is over.
+    pub async fn next(&mut self) -> Option<ToBox> {
+        tokio::time::timeout(PATIENCE, self.reader.read()).await.expect("a frame in time").ok().flatten()
+    }
+
+    pub async fn submit(&mut self, batch: u64, operations: &[Operation]) {
+        let operations = operations.iter().map(|op| EncodedOperation(op.encode())).collect();
+        self.writer.write(&ToCore::Submit { batch, operations }).await.unwrap();
+    }
+
+    /// Reads until the batch is committed and this many entries have come; checks that they have no gaps.
+    pub async fn collect(&mut self, batch: Option<u64>, count: usize, after: LogIndex) -> Vec<Entry> {
+        let (mut entries, mut committed) = (Vec::new(), batch.is_none());
+        while !committed || entries.len() < count {
+            match self.next().await.expect("the session goes on") {
+                ToBox::Entries { entries: more } => entries.extend(more),
+                ToBox::Committed { batch: done } => {
+                    assert_eq!(Some(done), batch);
+                    committed = true;
+                }
+                other => panic!("unexpected: {other:?}"),
+            }
+        }
+        let indices: Vec<u64> = entries.iter().map(|entry| entry.index.0).collect();
+        assert_eq!(indices, (after.0 + 1..).take(count).collect::<Vec<_>>(), "gapless, in order, once");
+        entries
+    }
+}
+
+pub fn school(id: &str) -> SchoolId {
+    SchoolId::new(id).unwrap()
+}
+
+fn operation(device: &str, seq: u64, actor: Actor, body: Body) -> Operation {
+    Operation { device: DeviceId::new(device).unwrap(), seq: Seq(seq), actor, at: Hlc::from_ms(1_000 + seq), body }
+}
+
+pub const TEACHER: &str = "t-weber";
+pub const ROOM: &str = "r-lehrer";
+
+/// What an operator does first: a name and a teacher.
+pub fn seed() -> Vec<Operation> {
+    let account = Body::AccountCreate {
+        account: AccountId::new(TEACHER).unwrap(),
+        login: "m.weber".into(),
+        name: "Maria Weber".into(),
+        role: SchoolRole::Teacher,
+        password: "$argon2id$v=19$m=16,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo".into(),
+    };
+    let name = Body::SchoolName { name: "Nordschule".into() };
+    vec![operation("op-seed", 1, Actor::Operator, name), operation("op-seed", 2, Actor::Operator, account)]
+}
+
+/// The teacher's room, with number 1 of the device; then messages.
+pub fn room(device: &str) -> Operation {
+    let body = Body::RoomCreate { room: RoomId::new(ROOM).unwrap(), name: "Lehrer".into(), members: vec![] };
+    operation(device, 1, Actor::Account(AccountId::new(TEACHER).unwrap()), body)
+}
+
+pub fn message(device: &str, seq: u64) -> Operation {
+    let body = Body::MessagePost { room: RoomId::new(ROOM).unwrap(), text: format!("Nachricht {seq} von {device}") };
+    operation(device, seq, Actor::Account(AccountId::new(TEACHER).unwrap()), body)
+}
+
+pub fn decoded(entries: &[Entry]) -> Vec<Operation> {
+    entries.iter().map(|entry| Operation::decode(&entry.operation.0).unwrap()).collect()
+}

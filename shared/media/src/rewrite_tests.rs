@@ -150,7 +150,11 @@ proptest! {
             for waiting in &mut late { waiting.0 = waiting.0.saturating_sub(1); }
             arriving.extend(late.extract_if(.., |waiting| waiting.0 == 0).map(|(_, from, index)| (from, index)));
             for (from, index) in arriving {
-                if from != origin { continue; }
+                if from != origin {
+                    // Too late: its source is not shown any more.
+                    lost.insert((from, index));
+                    continue;
+                }
                 let out = rewriter.forward(now, &packet(index, (index * 100) as u32));
                 if let Some(out) = out {
                     prop_assert!(sent.insert(out.index, (from, index)).is_none(), "{} was sent twice", out.index);

@@ -2,7 +2,8 @@
  * The box's live stream: one WebSocket that is opened again for as long as the stream runs, and resumes after the
  * highest index that it has seen. `navigator.onLine` lies, so a heartbeat decides whether the box is there.
  */
-import { HEARTBEAT_MS, type LiveEvent } from './index';
+import { HEARTBEAT_MS } from './limits';
+import type { LiveEvent } from './live';
 import type { Command, DeviceId, LogIndex } from './types';
 
 /** Two heartbeats without any answer: the way is dead, even if the socket has not noticed. */

@@ -50,9 +50,10 @@ const ASPECT_MIN = 1;
 const ASPECT_MAX = 16 / 9;
 
 /** The arrangement in which the tiles get the largest. */
-export function bestGrid(count: number, width: number, height: number, gap: number): Grid {
-  let best: Grid = { columns: 1, rows: Math.max(1, count), width: 0, height: 0 };
-  for (let columns = 1; columns <= Math.max(1, count); columns += 1) {
+export function bestGrid(tiles: number, width: number, height: number, gap: number): Grid {
+  const count = Math.max(1, tiles);
+  let best: Grid = { columns: 1, rows: count, width: 0, height: 0 };
+  for (let columns = 1; columns <= count; columns += 1) {
     const rows = Math.ceil(count / columns);
     const w = (width - gap * (columns - 1)) / columns;
     const h = (height - gap * (rows - 1)) / rows;

@@ -269,6 +269,7 @@ export const de = {
       'bad-expected': 'Diese Zahl von Teilnehmenden ist nicht möglich.',
       'too-many-conferences': 'In diesem Raum laufen schon zu viele Konferenzen.',
       'conference-closed': 'Diese Konferenz ist beendet.',
+      'room-closed': 'Die Konferenz ist beendet.',
     } as Record<string, string>,
   },
 };

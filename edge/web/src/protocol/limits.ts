@@ -1,0 +1,9 @@
+/** Numbers of the wire that a client must keep to; each names its source. */
+/** `api::SUBMIT_OPERATIONS_MAX` */
+export const SUBMIT_OPERATIONS_MAX = 200;
+/** `op::MESSAGE_LEN_MAX`, in bytes of UTF-8 */
+export const MESSAGE_LEN_MAX = 16 * 1024;
+/** `op::NAME_LEN_MAX`, in characters */
+export const NAME_LEN_MAX = 120;
+/** `live::Command::Ping`: a heartbeat this often. */
+export const HEARTBEAT_MS = 10_000;

@@ -1,0 +1,252 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ProblemError, Unreachable, type Participant, type TicketAnswer } from '../src/protocol';
+import { Conference } from '../src/session/conference/conference';
+import type { Local } from '../src/session/conference/types';
+import { claims, FakeNodes, FakePeer, FakeTrack } from './support/peer';
+
+const ben: Participant = { id: '', account: 'ben', name: 'Ben', role: 'moderator', microphone: true, camera: true, screen: false, hand: false };
+const local = (): Local => ({
+  microphone: new FakeTrack('audio') as unknown as MediaStreamTrack,
+  camera: new FakeTrack('video') as unknown as MediaStreamTrack,
+  screen: null,
+});
+const ON = { microphone: true, camera: true, screen: false };
+
+describe('conference', () => {
+  let nodes: FakeNodes;
+  let tickets: (TicketAnswer | Error)[];
+  let asked: number;
+  let conference: Conference;
+
+  function begin(standby = true): void {
+    tickets = [{ type: 'granted', ticket: 't1', claims: claims(standby) }];
+    asked = 0;
+    conference = new Conference({
+      ticket: async () => {
+        asked += 1;
+        const answer = tickets[Math.min(asked, tickets.length) - 1] ?? new Unreachable();
+        if (answer instanceof Error) throw answer;
+        return answer;
+      },
+      door: nodes,
+      makePeer: () => new FakePeer() as unknown as RTCPeerConnection,
+      random: () => 1,
+    });
+  }
+
+  const phase = () => conference.state.value.phase.at;
+  const connected = async () => {
+    void conference.run(local(), ON);
+    await vi.advanceTimersByTimeAsync(10);
+    expect(phase()).toBe('connected');
+  };
+
+  beforeEach(() => {
+    vi.useFakeTimers();
+    FakePeer.made = [];
+    nodes = new FakeNodes();
+    nodes.participants = [ben];
+    begin();
+  });
+
+  afterEach(() => {
+    conference.leave();
+    vi.useRealTimers();
+  });
+
+  it('offers microphone, camera with three layers, screen, then the slots of the ticket', async () => {
+    await connected();
+    const made = FakePeer.made[0]?.transceivers ?? [];
+    const shape = made.map(({ kind, init }) => `${kind} ${init.direction}`);
+    expect(shape.slice(0, 3)).toEqual(['audio sendonly', 'video sendonly', 'video sendonly']);
+    expect(made[1]?.init.sendEncodings?.map(({ rid }) => rid)).toEqual(['q', 'h', 'f']);
+    expect(shape.slice(3)).toEqual([...Array(3).fill('audio recvonly'), ...Array(9).fill('video recvonly')]);
+  });
+
+  it('says what it sends, and shows who is there', async () => {
+    await connected();
+    expect(nodes.last.sent).toContainEqual({ type: 'publish', ...ON });
+    expect(conference.state.value.people.map(({ name, me }) => [name, me])).toEqual([['Anna', true], ['Ben', false]]);
+    expect(conference.state.value.pictures).toMatchObject([{ key: 'ben#1', kind: 'camera' }]);
+    expect(conference.state.value.node).toEqual({ name: 'box', kind: 'box' });
+  });
+
+  it('goes to the standby at once when the control channel closes, and everything is on again', async () => {
+    await connected();
+    conference.setHand(true);
+    conference.setSource('microphone', null, false);
+    conference.setWanted([{ key: 'ben#1', kind: 'camera', height: 360 }]);
+    nodes.last.handlers.onClose();
+    await vi.advanceTimersByTimeAsync(10);
+    expect(phase()).toBe('connected');
+    expect(nodes.tries).toEqual(['box', 'relay']);
+    expect(asked).toBe(1);
+    expect(nodes.last.ticket).toBe('t1');
+    expect(nodes.last.sent).toContainEqual({ type: 'publish', microphone: false, camera: true, screen: false });
+    expect(nodes.last.sent).toContainEqual({ type: 'hand', raised: true });
+    expect(nodes.last.sent).toContainEqual({ type: 'view', tiles: [{ participant: 'ben-2', kind: 'camera', height: 360 }] });
+    expect(conference.snapshot()).toMatchObject({ joins: 2, node: 'relay', nodeKind: 'relay' });
+  });
+
+  it('goes to the standby when ICE is disconnected', async () => {
+    await connected();
+    FakePeer.made[0]?.become('disconnected');
+    await vi.advanceTimersByTimeAsync(10);
+    expect(nodes.tries).toEqual(['box', 'relay']);
+    expect(phase()).toBe('connected');
+  });
+
+  it('goes to the standby within three seconds when a hung node sends nothing any more', async () => {
+    await connected();
+    await vi.advanceTimersByTimeAsync(2_000);
+    const peer = FakePeer.made[0];
+    if (peer) peer.flowing = false;
+    nodes.hearing = false;
+    nodes.joined[0]?.handlers.onMessage({ type: 'slots', audio: [{ slot: 0, participant: 'ben-1', kind: 'microphone' }], video: [] });
+    await vi.advanceTimersByTimeAsync(1_400);
+    expect(nodes.tries).toEqual(['box']);
+    await vi.advanceTimersByTimeAsync(1_600);
+    expect(nodes.tries).toEqual(['box', 'relay']);
+  });
+
+  it('keeps the last pictures and people until the others have come over too', async () => {
+    await connected();
+    const picture = conference.state.value.pictures[0]?.stream;
+    nodes.down.set('box', 'unreachable');
+    nodes.down.set('relay', 'unreachable');
+    nodes.last.handlers.onClose();
+    await vi.advanceTimersByTimeAsync(10);
+    expect(phase()).toBe('reconnecting');
+    expect(conference.state.value.pictures[0]?.stream).toBe(picture);
+    nodes.participants = [];
+    nodes.down.clear();
+    await vi.advanceTimersByTimeAsync(3_000);
+    expect(phase()).toBe('connected');
+    const person = () => conference.state.value.people.find(({ account }) => account === 'ben');
+    expect(person()).toMatchObject({ key: 'ben#1', awaited: true });
+    expect(conference.state.value.pictures[0]?.stream).toBe(picture);
+    nodes.participants = [ben];
+    nodes.roster(nodes.last, `me-${nodes.joined.length}`);
+    expect(person()).toMatchObject({ key: 'ben#1', awaited: false });
+    expect(conference.state.value.pictures[0]?.stream).not.toBe(picture);
+  });
+
+  it('lets those go who do not come over', async () => {
+    await connected();
+    nodes.participants = [];
+    nodes.last.handlers.onClose();
+    await vi.advanceTimersByTimeAsync(100);
+    expect(conference.state.value.people).toHaveLength(2);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(conference.state.value.people.map(({ name }) => name)).toEqual(['Anna']);
+    expect(FakePeer.made.slice(0, -1).every((peer) => peer.closed)).toBe(true);
+  });
+
+  it('tries both nodes in turn until one is back', async () => {
+    await connected();
+    nodes.down.set('box', 'unreachable');
+    nodes.down.set('relay', 'unreachable');
+    nodes.last.handlers.onClose();
+    await vi.advanceTimersByTimeAsync(8_000);
+    expect(nodes.tries.slice(1, 5)).toEqual(['relay', 'box', 'relay', 'box']);
+    nodes.down.delete('box');
+    await vi.advanceTimersByTimeAsync(9_000);
+    expect(phase()).toBe('connected');
+    expect(conference.state.value.node?.name).toBe('box');
+    expect(FakePeer.made.filter((peer) => !peer.closed)).toHaveLength(1);
+  });
+
+  it('comes back to the only node when there is no standby', async () => {
+    begin(false);
+    await connected();
+    nodes.last.handlers.onClose();
+    await vi.advanceTimersByTimeAsync(10);
+    expect(nodes.tries).toEqual(['box', 'box']);
+    expect(phase()).toBe('connected');
+  });
+
+  it('fetches a new ticket when the node refuses the old one', async () => {
+    await connected();
+    tickets = [tickets[0] as TicketAnswer, { type: 'granted', ticket: 't2', claims: claims() }];
+    nodes.down.set('relay', 'refused');
+    nodes.last.handlers.onClose();
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(phase()).toBe('connected');
+    expect(nodes.last.ticket).toBe('t2');
+  });
+
+  it('needs nobody but the nodes to come back: the box may be gone', async () => {
+    await connected();
+    tickets = [tickets[0] as TicketAnswer, new Unreachable()];
+    nodes.down.set('box', 'unreachable');
+    nodes.down.set('relay', 'unreachable');
+    nodes.last.handlers.onClose();
+    await vi.advanceTimersByTimeAsync(6_000);
+    expect(asked).toBeGreaterThan(1);
+    nodes.down.delete('relay');
+    await vi.advanceTimersByTimeAsync(9_000);
+    expect(phase()).toBe('connected');
+  });
+
+  it('waits in the queue for as long as it is told, then joins', async () => {
+    tickets = [{ type: 'queued', position: 4, retry_after_ms: 2_000 }, tickets[0] as TicketAnswer];
+    void conference.run(local(), ON);
+    await vi.advanceTimersByTimeAsync(10);
+    expect(conference.state.value.phase).toEqual({ at: 'queued', position: 4 });
+    await vi.advanceTimersByTimeAsync(1_900);
+    expect(asked).toBe(1);
+    await vi.advanceTimersByTimeAsync(200);
+    expect(phase()).toBe('connected');
+  });
+
+  it('says why when there is no such conference, and does not try on', async () => {
+    tickets = [new ProblemError({ code: 'unknown-conference', status: 404, title: '' })];
+    await conference.run(local(), ON);
+    expect(conference.state.value.phase).toEqual({ at: 'failed', code: 'unknown-conference' });
+    expect(nodes.tries).toEqual([]);
+  });
+
+  it('ends with the conference instead of joining it again', async () => {
+    await connected();
+    nodes.last.handlers.onMessage({ type: 'closing', reason: 'room-closed' });
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(conference.state.value.phase).toEqual({ at: 'failed', code: 'room-closed' });
+    expect(nodes.tries).toEqual(['box']);
+    expect(FakePeer.made.every((peer) => peer.closed)).toBe(true);
+  });
+
+  it('moves without a gap when a node is drained: the old connection lives until the new one does', async () => {
+    await connected();
+    const old = FakePeer.made[0];
+    nodes.last.handlers.onMessage({ type: 'closing', reason: 'draining' });
+    expect(old?.closed).toBe(false);
+    await vi.advanceTimersByTimeAsync(10);
+    expect(conference.state.value.node?.name).toBe('relay');
+    expect(old?.closed).toBe(true);
+  });
+
+  it('leaves for good, whatever is going on', async () => {
+    await connected();
+    nodes.down.set('relay', 'unreachable');
+    nodes.down.set('box', 'unreachable');
+    nodes.last.handlers.onClose();
+    await vi.advanceTimersByTimeAsync(300);
+    conference.leave();
+    const tries = nodes.tries.length;
+    nodes.down.clear();
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(nodes.tries.length).toBe(tries);
+    expect(phase()).toBe('left');
+    expect(FakePeer.made.every((peer) => peer.closed)).toBe(true);
+  });
+
+  it('puts a screen into its sender without a new offer', async () => {
+    await connected();
+    const screen = new FakeTrack('video') as unknown as MediaStreamTrack;
+    conference.setSource('screen', screen, true);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(FakePeer.made[0]?.transceivers[2]?.sender.track).toBe(screen);
+    expect(nodes.last.sent).toContainEqual({ type: 'publish', microphone: true, camera: true, screen: true });
+    expect(nodes.tries).toHaveLength(1);
+  });
+});

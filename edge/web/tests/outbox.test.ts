@@ -1,0 +1,269 @@
+import { IDBFactory } from 'fake-indexeddb';
+import 'fake-indexeddb/auto';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { ProblemError } from '../src/protocol';
+import { Outbox, OutboxFull, type RefusedEntry } from '../src/session/outbox';
+import { MemoryOutbox, openOutboxDb } from '../src/session/outbox-db';
+import { OUTBOX_LEN_MAX } from '../src/session/outbox-rules';
+import { FakeBox, FakeChannels, FakeLocks, until } from './support/box';
+
+const message = (text: string) => ({ type: 'message.post' as const, room: '7a', text });
+
+/** One browser with its tabs. */
+class Browser {
+  readonly locks = new FakeLocks();
+  readonly channels = new FakeChannels();
+  readonly refused: RefusedEntry[] = [];
+  signedOut = 0;
+
+  constructor(readonly box: FakeBox) {}
+
+  async tab(): Promise<Outbox> {
+    const outbox = new Outbox({
+      account: 'nord:anna',
+      db: await openOutboxDb(),
+      box: this.box,
+      own: this.locks.own,
+      channel: this.channels.open(),
+      onRefused: (entry) => this.refused.push(entry),
+      onSignedOut: () => (this.signedOut += 1),
+      random: () => 0,
+    });
+    await outbox.start();
+    return outbox;
+  }
+}
+
+const allSaved = (outbox: Outbox) => () => outbox.entries.value.every((entry) => entry.saved);
+
+describe('outbox', () => {
+  let box: FakeBox;
+  let browser: Browser;
+
+  beforeEach(() => {
+    globalThis.indexedDB = new IDBFactory();
+    box = new FakeBox();
+    browser = new Browser(box);
+  });
+
+  it('numbers operations from 1 without gaps, in the order of writing', async () => {
+    const outbox = await browser.tab();
+    await Promise.all(['a', 'b', 'c', 'd'].map((text) => outbox.add(message(text))));
+    await until(allSaved(outbox));
+    expect(box.texts).toEqual(['a', 'b', 'c', 'd']);
+    expect(box.numbers).toEqual([1, 2, 3, 4]);
+    outbox.close();
+  });
+
+  it('keeps an operation until it is secured, not only until it is saved', async () => {
+    const outbox = await browser.tab();
+    await outbox.add(message('a'));
+    await until(allSaved(outbox));
+    expect(outbox.entries.value).toHaveLength(1);
+    box.secureAll();
+    await outbox.marks(box.marks(outbox.device ?? ''), false);
+    expect(outbox.entries.value).toHaveLength(0);
+    outbox.close();
+  });
+
+  it('sends what was written offline after the page was closed and opened again', async () => {
+    box.reachable = false;
+    const first = await browser.tab();
+    await first.add(message('offline'));
+    const device = first.device;
+    first.close();
+    box.reachable = true;
+    const second = await browser.tab();
+    await until(() => box.texts.length === 1);
+    expect(second.device).toBe(device);
+    expect(box.texts).toEqual(['offline']);
+    second.close();
+  });
+
+  it('sends again with the same number when an answer got lost, and it counts once', async () => {
+    box.loseAnswers = 1;
+    const outbox = await browser.tab();
+    await outbox.add(message('once'));
+    await until(() => box.submissions === 1);
+    outbox.nudge();
+    await until(allSaved(outbox));
+    expect(box.texts).toEqual(['once']);
+    outbox.close();
+  });
+
+  it('uses the number of a refused operation for the next one, and tells the person', async () => {
+    box.refuse = (text) => (text === 'forbidden' ? 'not-a-member' : null);
+    const outbox = await browser.tab();
+    await Promise.all(['a', 'forbidden', 'b', 'c'].map((text) => outbox.add(message(text))));
+    await until(() => box.texts.length === 3);
+    await until(allSaved(outbox));
+    expect(box.texts).toEqual(['a', 'b', 'c']);
+    expect(box.numbers).toEqual([1, 2, 3]);
+    expect(browser.refused.map(({ reason }) => reason)).toEqual(['not-a-member']);
+    expect(outbox.refused.value).toHaveLength(1);
+    await outbox.add(message('d'));
+    await until(() => box.texts.length === 4);
+    expect(box.numbers).toEqual([1, 2, 3, 4]);
+    outbox.close();
+  });
+
+  it('goes on where a box stands that holds less than the one before', async () => {
+    const outbox = await browser.tab();
+    await Promise.all(['a', 'b', 'c'].map((text) => outbox.add(message(text))));
+    await until(allSaved(outbox));
+    // The box burnt down; the gateway has what was secured, which is the first one.
+    const device = outbox.device ?? '';
+    const [first] = box.log.get(device) ?? [];
+    box.log.set(device, first ? [first] : []);
+    await outbox.add(message('d'));
+    await until(() => box.texts.length === 4);
+    expect(box.texts).toEqual(['a', 'b', 'c', 'd']);
+    outbox.close();
+  });
+
+  it('sends again what the greeting of another box says is missing', async () => {
+    const outbox = await browser.tab();
+    await outbox.add(message('a'));
+    await until(allSaved(outbox));
+    const device = outbox.device ?? '';
+    box.log.delete(device);
+    await outbox.marks(box.marks(device), true);
+    await until(() => box.texts.length === 1);
+    expect(box.texts).toEqual(['a']);
+    outbox.close();
+  });
+
+  it('takes a new name when a copied profile has used up its numbers', async () => {
+    const mine = await browser.tab();
+    await mine.add(message('before the copy'));
+    await until(allSaved(mine));
+    const device = mine.device ?? '';
+    mine.close();
+    const other = [2, 3].map((seq) => ({ seq, at: 1, body: message('by the copy') }));
+    await box.submit({ device, operations: other });
+    const again = await browser.tab();
+    await again.add(message('mine'));
+    await until(allSaved(again));
+    expect(again.device).not.toBe(device);
+    expect(box.texts).toContain('mine');
+    again.close();
+  });
+
+  it('takes a new name when the box says that the device is another account’s', async () => {
+    box.refuse = () => 'device-of-another';
+    const outbox = await browser.tab();
+    const device = outbox.device;
+    await outbox.add(message('a'));
+    await until(() => outbox.device !== device);
+    box.refuse = () => null;
+    await until(() => box.texts.length === 1);
+    expect(browser.refused).toEqual([]);
+    outbox.close();
+  });
+
+  it('takes a new name when a box has lost numbers that are no longer held here', async () => {
+    const outbox = await browser.tab();
+    await Promise.all(['a', 'b'].map((text) => outbox.add(message(text))));
+    await until(allSaved(outbox));
+    const device = outbox.device ?? '';
+    box.secureAll();
+    await outbox.marks(box.marks(device), false);
+    box.log.clear();
+    box.secured.clear();
+    await outbox.add(message('c'));
+    for (let i = 0; i < 200 && outbox.device === device; i += 1) {
+      outbox.nudge();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    await until(() => box.texts.length === 1);
+    expect(box.texts).toEqual(['c']);
+    outbox.close();
+  });
+
+  it('lets one tab number for all', async () => {
+    const [first, second] = [await browser.tab(), await browser.tab()];
+    const texts = Array.from({ length: 12 }, (_, i) => `m${i}`);
+    await Promise.all(texts.map((text, i) => (i % 2 === 0 ? first : second).add(message(text))));
+    await until(() => box.texts.length === 12);
+    expect([...box.texts].sort()).toEqual([...texts].sort());
+    expect(box.numbers).toEqual(Array.from({ length: 12 }, (_, i) => i + 1));
+    expect(first.device).toBe(second.device);
+    await until(() => second.entries.value.length === 12 && allSaved(second)());
+    first.close();
+    second.close();
+  });
+
+  it('lets another tab take over when the one that numbered is closed', async () => {
+    box.reachable = false;
+    const [first, second] = [await browser.tab(), await browser.tab()];
+    await first.add(message('a'));
+    await second.add(message('b'));
+    first.close();
+    box.reachable = true;
+    await until(() => box.texts.length === 2);
+    expect(box.texts).toEqual(['a', 'b']);
+    expect(box.numbers).toEqual([1, 2]);
+    second.close();
+  });
+
+  it('drops what the core rejects at its place, and keeps the number used', async () => {
+    const outbox = await browser.tab();
+    await outbox.add(message('too late'));
+    await until(allSaved(outbox));
+    await outbox.rejected(1, 'not-a-member');
+    expect(outbox.entries.value).toEqual([]);
+    expect(browser.refused.map(({ reason }) => reason)).toEqual(['not-a-member']);
+    await outbox.add(message('next'));
+    await until(() => box.texts.length === 2);
+    expect(box.numbers).toEqual([1, 2]);
+    outbox.close();
+  });
+
+  it('gives up only the one operation that the box cannot read', async () => {
+    const outbox = await browser.tab();
+    box.problem = new ProblemError({ code: 'malformed', status: 400, title: '' });
+    await outbox.add(message('broken'));
+    await until(() => browser.refused.length === 1);
+    box.problem = null;
+    await outbox.add(message('fine'));
+    await until(() => box.texts.length === 1);
+    expect(box.texts).toEqual(['fine']);
+    expect(box.numbers).toEqual([1]);
+    outbox.close();
+  });
+
+  it('stops and says so when the session is over', async () => {
+    box.problem = new ProblemError({ code: 'not-signed-in', status: 401, title: '' });
+    const outbox = await browser.tab();
+    await outbox.add(message('a'));
+    await until(() => browser.signedOut === 1);
+    expect(outbox.entries.value).toHaveLength(1);
+    outbox.close();
+  });
+
+  it('keeps only the latest read mark of a room while none was sent', async () => {
+    const offline = new Outbox({ account: 'x', db: new MemoryOutbox(), box, own: () => new Promise(() => {}) });
+    await offline.start();
+    await offline.add({ type: 'read.mark', room: '7a', upto: 3 });
+    await offline.add({ type: 'read.mark', room: '7b', upto: 4 });
+    await offline.add({ type: 'read.mark', room: '7a', upto: 9 });
+    expect(offline.entries.value.map(({ body }) => body)).toEqual([
+      { type: 'read.mark', room: '7b', upto: 4 },
+      { type: 'read.mark', room: '7a', upto: 9 },
+    ]);
+    offline.close();
+  });
+
+  it('takes nothing more when it is full, rather than growing for ever', async () => {
+    const db = new MemoryOutbox();
+    await db.transact('x', (state) => {
+      for (let id = 1; id <= OUTBOX_LEN_MAX; id += 1) {
+        state.rows.push({ id, account: 'x', device: 'd', seq: null, saved: false, at: id, body: message('m') });
+      }
+    });
+    const outbox = new Outbox({ account: 'x', db, box, own: () => new Promise(() => {}) });
+    await outbox.start();
+    await expect(outbox.add(message('one too many'))).rejects.toBeInstanceOf(OutboxFull);
+    outbox.close();
+  });
+});

@@ -1,0 +1,154 @@
+/** A peer connection and a media node for the conference: no network, no media, but the same order of things. */
+import { ProblemError, Unreachable, type Claims, type Control, type ControlHandlers, type JoinAnswer, type JoinRequest, type Participant, type ToNode } from '../../src/protocol';
+import type { NodeDoor } from '../../src/session/conference/link';
+
+export class FakeTrack {
+  enabled = true;
+  constructor(readonly kind: 'audio' | 'video') {}
+  stop() {}
+}
+
+// The session layer only carries streams about.
+globalThis.MediaStream ??= class {
+  constructor(readonly tracks: unknown[]) {}
+} as unknown as typeof MediaStream;
+
+interface Init {
+  direction: string;
+  sendEncodings?: { rid?: string }[];
+}
+
+export class FakePeer {
+  static made: FakePeer[] = [];
+  connectionState = 'new';
+  iceConnectionState = 'new';
+  onconnectionstatechange: (() => void) | null = null;
+  oniceconnectionstatechange: (() => void) | null = null;
+  localDescription: { sdp: string } | null = null;
+  readonly transceivers: { kind: string; init: Init; mid: string; sender: { track: unknown; replaceTrack: (track: unknown) => Promise<void> }; receiver: { track: FakeTrack } }[] = [];
+  bytes = 0;
+  /** Whether media comes. */
+  flowing = true;
+  closed = false;
+
+  constructor() {
+    FakePeer.made.push(this);
+  }
+
+  addTransceiver(what: string | FakeTrack, init: Init) {
+    const kind = typeof what === 'string' ? what : what.kind;
+    const sender = {
+      track: typeof what === 'string' ? null : what,
+      replaceTrack: async (track: unknown) => {
+        sender.track = track as null;
+      },
+    };
+    const made = { kind, init, mid: String(this.transceivers.length), sender, receiver: { track: new FakeTrack(kind as 'audio') } };
+    this.transceivers.push(made);
+    return made;
+  }
+
+  createOffer() {
+    return Promise.resolve({ type: 'offer', sdp: 'offer' });
+  }
+
+  setLocalDescription(description: { sdp: string }) {
+    this.localDescription = description;
+    return Promise.resolve();
+  }
+
+  setRemoteDescription({ sdp }: { sdp: string }) {
+    if (sdp === 'answer') queueMicrotask(() => this.become('connected'));
+    return Promise.resolve();
+  }
+
+  become(state: string) {
+    this.connectionState = this.iceConnectionState = state;
+    this.onconnectionstatechange?.();
+    this.oniceconnectionstatechange?.();
+  }
+
+  getStats() {
+    if (this.flowing) this.bytes += 1_000;
+    return Promise.resolve(
+      new Map<string, unknown>([
+        ['p', { type: 'candidate-pair', nominated: true, bytesReceived: this.bytes, currentRoundTripTime: 0.01 }],
+        ['v', { type: 'inbound-rtp', mid: '6', framesDecoded: this.bytes / 100, packetsReceived: 10, packetsLost: 0 }],
+      ]),
+    );
+  }
+
+  close() {
+    this.closed = true;
+    this.connectionState = 'closed';
+  }
+}
+
+interface Joined {
+  node: string;
+  ticket: string;
+  sent: ToNode[];
+  handlers: ControlHandlers;
+  closed: boolean;
+}
+
+/** Two nodes, `http://box` and `http://relay`, by url. */
+export class FakeNodes implements NodeDoor {
+  readonly down = new Map<string, 'unreachable' | 'refused'>();
+  readonly tries: string[] = [];
+  readonly joined: Joined[] = [];
+  /** Whether the node answers on the control channel. */
+  hearing = true;
+  participants: Participant[] = [];
+
+  join(url: string, request: JoinRequest): Promise<JoinAnswer> {
+    const node = url.replace('http://', '');
+    this.tries.push(node);
+    const down = this.down.get(node);
+    if (down === 'unreachable') return Promise.reject(new Unreachable());
+    if (down === 'refused') return Promise.reject(new ProblemError({ code: 'ticket-expired', status: 401, title: '' }));
+    return Promise.resolve({ session: request.ticket, answer: 'answer', node, node_kind: node === 'box' ? 'box' : 'relay' });
+  }
+
+  control(url: string, session: string, handlers: ControlHandlers): Control {
+    const joined: Joined = { node: url.replace('http://', ''), ticket: session, sent: [], handlers, closed: false };
+    this.joined.push(joined);
+    const me = `me-${this.joined.length}`;
+    queueMicrotask(() => {
+      handlers.onMessage({ type: 'welcome', you: me, node: joined.node, node_kind: 'box' });
+      this.roster(joined, me);
+    });
+    return {
+      send: (message) => joined.sent.push(message),
+      heardAt: () => (this.hearing ? performance.now() : 0),
+      close: () => (joined.closed = true),
+    };
+  }
+
+  /** Everybody has another id on each connection, as on real nodes. */
+  roster(joined: Joined, me: string) {
+    const n = this.joined.indexOf(joined) + 1;
+    const others = this.participants.map((person) => ({ ...person, id: `${person.account}-${n}` }));
+    const own: Participant = { id: me, account: 'anna', name: 'Anna', role: 'participant', microphone: true, camera: true, screen: false, hand: false };
+    joined.handlers.onMessage({ type: 'roster', participants: [own, ...others] });
+    joined.handlers.onMessage({
+      type: 'slots',
+      audio: [],
+      video: others.map(({ id }, slot) => ({ slot, participant: id, kind: 'camera' as const })),
+    });
+  }
+
+  get last(): Joined {
+    const last = this.joined.at(-1);
+    if (!last) throw new Error('nobody has joined');
+    return last;
+  }
+}
+
+export function claims(standby = true): Claims {
+  const node = (name: string, kind: 'box' | 'relay') => ({ name, kind, url: `http://${name}` });
+  return {
+    v: 1, id: 't', school: 'nord', room: 'c', account: 'anna', name: 'Anna', role: 'participant', audio_slots: 3, video_slots: 9,
+    primary: node('box', 'box'), standby: standby ? node('relay', 'relay') : null, expires_at_ms: 0,
+  };
+}

@@ -43,7 +43,7 @@ const LOOKS = {
     await page.waitForSelector('.banner.box', { timeout: 8000 });
   } },
   'conversation-empty': { path: '/messages/news' },
-  'conversation-loading': { path: '/messages/7a', skipReady: true, act: async (page, mock) => { mock.control.delayMs = 4000; await page.reload(); await page.waitForTimeout(2800); } },
+  'conversation-loading': { path: '/messages/7a', skipReady: true, act: async (page, mock) => { mock.control.delayMs = 4000; await page.reload(); await page.waitForTimeout(1200); } },
   'conversation-refused': { path: '/messages/ma-7', act: async (page, mock) => {
     mock.control.refuse = 'not-a-member';
     await page.fill('textarea', 'Das darf hier nicht stehen.');
@@ -56,7 +56,8 @@ const LOOKS = {
   'check-denied': { path: '/check', denied: true, act: (page) => page.waitForSelector('.note') },
   prejoin: { path: '/conference/conf-7a', act: (page) => page.waitForSelector('video') },
   conference: { path: '/conference/conf-7a', act: join },
-  'conference-speaker': { path: '/conference/conf-7a', screen: true, act: async (page) => { await join(page); await page.click('[data-action=layout]'); } },
+  'conference-screen': { path: '/conference/conf-7a', screen: true, act: join },
+  'conference-speaker': { path: '/conference/conf-7a', act: async (page) => { await join(page); await page.click('[data-action=layout]'); await page.waitForTimeout(500); } },
   'conference-people': { path: '/conference/conf-7a', act: async (page) => { await join(page); await page.click('[data-action=people]'); } },
   'conference-two': { path: '/conference/conf-7a', people: 2, act: join },
   'conference-alone': { path: '/conference/conf-7a', people: 1, act: join },

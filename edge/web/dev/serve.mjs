@@ -131,7 +131,7 @@ export async function serve({ port = 0, dist = new URL('../dist', import.meta.ur
     const { pathname, searchParams } = new URL(request.url, 'http://localhost');
     let text = '';
     for await (const chunk of request) text += chunk;
-    if (control.delayMs > 0 && pathname.startsWith('/api')) await new Promise((resolve) => setTimeout(resolve, control.delayMs));
+    if (control.delayMs > 0 && /rooms/.test(pathname)) await new Promise((resolve) => setTimeout(resolve, control.delayMs));
     if (pathname === '/media/join') {
       response.writeHead(200, { 'content-type': 'application/json' });
       response.end(JSON.stringify({ session: 's1', answer: 'v=0', node: control.kind === 'box' ? 'nord' : 'relay-1', node_kind: control.kind }));

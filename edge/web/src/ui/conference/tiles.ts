@@ -45,13 +45,15 @@ export interface Grid {
   height: number;
 }
 
-/** Faces are cut to between square-ish and wide. */
-const ASPECT_MIN = 1;
+/** Pictures are cut a little at the sides, more in a tall window. */
+const ASPECT_MIN_WIDE = 4 / 3;
+const ASPECT_MIN_TALL = 1;
 const ASPECT_MAX = 16 / 9;
 
 /** The arrangement in which the tiles get the largest. */
 export function bestGrid(tiles: number, width: number, height: number, gap: number): Grid {
   const count = Math.max(1, tiles);
+  const aspectMin = width > height ? ASPECT_MIN_WIDE : ASPECT_MIN_TALL;
   let best: Grid = { columns: 1, rows: count, width: 0, height: 0 };
   for (let columns = 1; columns <= count; columns += 1) {
     const rows = Math.ceil(count / columns);
@@ -59,7 +61,7 @@ export function bestGrid(tiles: number, width: number, height: number, gap: numb
     const h = (height - gap * (rows - 1)) / rows;
     if (w <= 0 || h <= 0) continue;
     const tileWidth = Math.min(w, h * ASPECT_MAX);
-    const tileHeight = Math.min(h, tileWidth / ASPECT_MIN);
+    const tileHeight = Math.min(h, tileWidth / aspectMin);
     if (tileWidth * tileHeight > best.width * best.height + 0.5) {
       best = { columns, rows, width: Math.floor(tileWidth), height: Math.floor(tileHeight) };
     }

@@ -107,6 +107,76 @@ describe('outbox', () => {
     outbox.close();
   });
 
+  it('does not use the number of a refused operation again when an earlier try of it had no answer', async () => {
+    box.loseAnswers = 1;
+    const outbox = await browser.tab();
+    const device = outbox.device;
+    await outbox.add(message('a'));
+    await until(() => box.submissions === 1);
+    // Another box, which never saw it, and where the person is no member any more.
+    const log = box.log.get(device ?? '');
+    box.log.clear();
+    box.refuse = (text) => (text === 'a' ? 'not-a-member' : null);
+    outbox.nudge();
+    await until(() => browser.refused.length === 1);
+    await outbox.add(message('b'));
+    await until(() => box.texts.includes('b'));
+    expect(log?.map(({ seq }) => seq)).toEqual([1]);
+    expect(box.log.get(device ?? '') ?? []).toEqual([]);
+    expect(outbox.device).not.toBe(device);
+    outbox.close();
+  });
+
+  it('uses it again when a try was turned away before anybody looked at it', async () => {
+    box.problem = new ProblemError({ code: 'too-many-requests', status: 429, title: '' });
+    const outbox = await browser.tab();
+    const device = outbox.device;
+    await outbox.add(message('a'));
+    await until(() => box.submissions === 1);
+    box.problem = null;
+    box.refuse = (text) => (text === 'a' ? 'not-a-member' : null);
+    outbox.nudge();
+    await until(() => browser.refused.length === 1);
+    await outbox.add(message('b'));
+    await until(() => box.texts.includes('b'));
+    expect(outbox.device).toBe(device);
+    expect(box.numbers).toEqual([1]);
+    outbox.close();
+  });
+
+  it('writes again under another name what lost its number to a copy of the profile', async () => {
+    const outbox = await browser.tab();
+    const device = outbox.device ?? '';
+    await outbox.add(message('mine'));
+    await until(allSaved(outbox));
+    box.log.set(device, [{ seq: 1, at: 1, body: message('by the copy') }]);
+    await outbox.rejected(1, 'number-taken');
+    await until(() => box.texts.length === 2);
+    expect(box.texts).toEqual(['by the copy', 'mine']);
+    expect(browser.refused).toEqual([]);
+    outbox.close();
+  });
+
+  it('remembers from where on a verdict may have come while no page was there', async () => {
+    const tab = async (head: number) => {
+      const outbox = new Outbox({ account: 'x', db: await openOutboxDb(), box, own: browser.locks.own, head: () => head });
+      await outbox.start();
+      return outbox;
+    };
+    const first = await tab(40);
+    expect(first.since).toBeNull();
+    await first.add(message('a'));
+    first.close();
+    const second = await tab(90);
+    await second.add(message('b'));
+    expect(second.since).toBe(40);
+    await until(allSaved(second));
+    box.secureAll();
+    await second.marks(box.marks(second.device ?? ''), false);
+    expect(second.since).toBeNull();
+    second.close();
+  });
+
   it('goes on where a box stands that holds less than the one before', async () => {
     const outbox = await browser.tab();
     await Promise.all(['a', 'b', 'c'].map((text) => outbox.add(message(text))));
@@ -258,7 +328,7 @@ describe('outbox', () => {
     const db = new MemoryOutbox();
     await db.transact('x', (state) => {
       for (let id = 1; id <= OUTBOX_LEN_MAX; id += 1) {
-        state.rows.push({ id, account: 'x', device: 'd', seq: null, saved: false, at: id, body: message('m') });
+        state.rows.push({ id, account: 'x', device: 'd', seq: null, saved: false, unanswered: 0, at: id, body: message('m') });
       }
     });
     const outbox = new Outbox({ account: 'x', db, box, own: () => new Promise(() => {}) });

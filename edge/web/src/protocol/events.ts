@@ -23,6 +23,8 @@ export interface SocketLike {
 }
 
 export interface StreamOptions {
+  /** Where to resume on the very first connection; none: from now on. */
+  from?: () => LogIndex | null;
   device: () => DeviceId | null;
   onEvent: (event: LiveEvent) => void;
   onLink: (link: Link) => void;
@@ -43,6 +45,7 @@ export class EventStream {
 
   start(): void {
     if (this.running) return;
+    this.head = this.options.from?.() ?? null;
     this.running = true;
     this.open();
   }
@@ -51,6 +54,11 @@ export class EventStream {
     this.running = false;
     clearTimeout(this.retryTimer);
     this.drop();
+  }
+
+  /** The highest index that was seen, or that the stream began with. */
+  get position(): LogIndex | null {
+    return this.head;
   }
 
   /** Something says that the way may be back (a request went through, the page is visible again): do not wait. */
@@ -102,6 +110,8 @@ export class EventStream {
       // The box's events since `after` still follow: only they move the resume point, except on the very first time.
       this.head ??= event.head;
       this.options.onLink('open');
+      // Its answer comes after everything that was missed.
+      this.ping();
     } else if (event.type === 'reload') {
       this.head = event.head;
     } else if ('head' in event && this.head !== null) {
@@ -116,6 +126,10 @@ export class EventStream {
       this.lost();
       return;
     }
+    this.ping();
+  }
+
+  private ping(): void {
     const ping: Command = { type: 'ping' };
     try {
       this.socket?.send(JSON.stringify(ping));

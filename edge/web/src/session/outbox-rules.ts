@@ -12,6 +12,7 @@ import {
   type DeviceId,
   type DeviceMarks,
   type Hlc,
+  type LogIndex,
   type Seq,
   type SubmitAnswer,
   type SubmittedOperation,
@@ -31,6 +32,8 @@ export interface DeviceRow {
   tried: Seq;
   /** Last clock reading. */
   at: Hlc;
+  /** The log's head when the oldest of what is kept was written: a verdict on it can only come after that. */
+  since: LogIndex | null;
 }
 
 export interface OutboxRow {
@@ -41,6 +44,8 @@ export interface OutboxRow {
   /** None until the tab that owns the numbers has given one. */
   seq: Seq | null;
   saved: boolean;
+  /** Requests with this number whose answer never came: the number may be in use, here or at another box. */
+  unanswered: number;
   at: Hlc;
   body: Body;
 }
@@ -57,7 +62,7 @@ export interface Refused {
 }
 
 export function newDevice(account: string, device: DeviceId): DeviceRow {
-  return { account, device, next: 1, tried: 0, at: 0 };
+  return { account, device, next: 1, tried: 0, at: 0, since: null };
 }
 
 export function tick(device: DeviceRow, nowMs: number): Hlc {
@@ -73,7 +78,7 @@ export function supersede(state: OutboxState, body: Body): void {
   );
 }
 
-/** Gives numbers, and returns what is to be sent now; its numbers count as used from here on. */
+/** Gives numbers, and returns what is to be sent now. Until `settle`, each of them counts as possibly used. */
 export function nextBatch(state: OutboxState): SubmittedOperation[] {
   const { device } = state;
   for (const row of state.rows) {
@@ -88,9 +93,18 @@ export function nextBatch(state: OutboxState): SubmittedOperation[] {
     chars += JSON.stringify(row.body).length + 64;
     if (batch.length === SUBMIT_OPERATIONS_MAX || (batch.length > 0 && chars > BATCH_CHARS_MAX)) break;
     batch.push({ seq: row.seq, at: row.at, body: row.body });
+    row.unanswered += 1;
     device.tried = Math.max(device.tried, row.seq);
   }
   return batch;
+}
+
+/** These requests were answered, or certainly not looked at: nothing of them is still on its way. */
+export function settle(state: OutboxState, operations: readonly SubmittedOperation[]): void {
+  const sent = new Set(operations.map(({ seq }) => seq));
+  for (const row of unsaved(state)) {
+    if (sent.has(row.seq)) row.unanswered = Math.max(0, row.unanswered - 1);
+  }
 }
 
 function unsaved(state: OutboxState): (OutboxRow & { seq: Seq })[] {
@@ -103,7 +117,11 @@ function unsaved(state: OutboxState): (OutboxRow & { seq: Seq })[] {
  * What a box said to a batch. `stuck`: nothing came of it and sending again at once would not help either, as the box
  * misses numbers that are no longer held here (it is behind the core).
  */
-export function takeAnswer(state: OutboxState, answer: SubmitAnswer): { refused: Refused[]; stuck: boolean } {
+export function takeAnswer(
+  state: OutboxState,
+  answer: SubmitAnswer,
+  newName: DeviceId,
+): { refused: Refused[]; stuck: boolean } {
   const sent = new Map(unsaved(state).map((row) => [row.seq, row]));
   const refused: Refused[] = [];
   let gap = false;
@@ -117,7 +135,9 @@ export function takeAnswer(state: OutboxState, answer: SubmitAnswer): { refused:
   if (refused.length > 0) {
     const gone = new Set(refused.map(({ row }) => row.id));
     state.rows = state.rows.filter((row) => !gone.has(row.id));
-    closeUp(state, refused);
+    // A number is free only if every try of it was refused. Otherwise the rest goes on under another name.
+    if (refused.some(({ row }) => row.unanswered > 0)) renew(state, newName);
+    else closeUp(state, refused);
   }
   takeMarks(state, answer.marks);
   if (gap) fallBack(state, answer.marks);
@@ -164,11 +184,20 @@ export function isForeign(state: OutboxState, marks: DeviceMarks): boolean {
 
 /** Begins a new device. What no box has saved is numbered anew. */
 export function renew(state: OutboxState, device: DeviceId): void {
-  const { account, at } = state.device;
-  state.device = { ...newDevice(account, device), at };
+  const { account, at, since } = state.device;
+  state.device = { ...newDevice(account, device), at, since };
   for (const row of state.rows) {
     if (row.saved) continue;
     row.seq = null;
     row.device = device;
+    row.unanswered = 0;
   }
+}
+
+/** The core holds something else under this number (a copied profile): what was written here gets another one. */
+export function writeAgain(state: OutboxState, id: number, device: DeviceId): void {
+  for (const row of state.rows) {
+    if (row.id === id) row.saved = false;
+  }
+  renew(state, device);
 }

@@ -4,7 +4,7 @@
  *
  * All tabs of one account write into the same database; one of them owns the numbering (a Web Lock) and sends.
  */
-import { isUnreachable, ProblemError, type Body, type DeviceId, type DeviceMarks, type SubmitAnswer, type Submission } from '../protocol';
+import { isUnreachable, ProblemError, type Body, type DeviceId, type DeviceMarks, type LogIndex, type SubmitAnswer, type Submission } from '../protocol';
 import { Cell, type Readable } from './cell';
 import { NEW_ROW, type OutboxDb } from './outbox-db';
 import * as rules from './outbox-rules';
@@ -15,6 +15,8 @@ const RETRY_MIN_MS = 500;
 const RETRY_MAX_MS = 20_000;
 /** A box that misses numbers which the cloud has will get them from there; one that never does lost the device's past. */
 const STUCK_TRIES_MAX = 6;
+/** `sync::NUMBER_TAKEN`: not what was written was refused, but its number was another's. */
+const NUMBER_TAKEN = 'number-taken';
 /** Refused ones that are shown; older ones have been seen. */
 const REFUSED_LEN_MAX = 20;
 
@@ -58,6 +60,8 @@ export interface OutboxOptions {
   onSignedOut?: () => void;
   /** A new device name was taken: the live stream should follow it. */
   onDevice?: (device: DeviceId) => void;
+  /** The log's head, as far as this page knows. */
+  head?: () => number | null;
   now?: () => number;
   random?: () => number;
 }
@@ -67,6 +71,7 @@ export class Outbox {
   private readonly refusedList = new Cell<readonly RefusedEntry[]>([]);
   private readonly stop = new AbortController();
   private deviceName: DeviceId | null = null;
+  private sinceHead: LogIndex | null = null;
   private owner = false;
   private checked = false;
   private pumping = false;
@@ -88,6 +93,11 @@ export class Outbox {
 
   get device(): DeviceId | null {
     return this.deviceName;
+  }
+
+  /** From where on verdicts on what is kept may have come while no page was there. */
+  get since(): LogIndex | null {
+    return this.list.value.length > 0 ? this.sinceHead : null;
   }
 
   /** Reads what an earlier page left behind, and begins to send as soon as this tab owns the numbers. */
@@ -119,8 +129,10 @@ export class Outbox {
       rules.supersede(state, body);
       if (state.rows.length >= rules.OUTBOX_LEN_MAX) throw new OutboxFull('the outbox is full');
       const at = rules.tick(state.device, (this.options.now ?? Date.now)());
-      const { account } = this.options;
-      state.rows.push({ id: NEW_ROW, account, device: state.device.device, seq: null, saved: false, at, body });
+      const { account, head } = this.options;
+      if (state.rows.length === 0) state.device.since = head?.() ?? null;
+      const { device } = state.device;
+      state.rows.push({ id: NEW_ROW, account, device, seq: null, saved: false, unanswered: 0, at, body });
     });
     void this.pump();
   }
@@ -141,8 +153,14 @@ export class Outbox {
 
   /** The core refused an operation when it came to its place: it has used its number, and is over. */
   async rejected(seq: number, reason: string): Promise<void> {
+    if (!this.owner) return;
     const row = this.list.value.find((entry) => entry.seq === seq && entry.device === this.deviceName);
     if (!row) return;
+    if (reason === NUMBER_TAKEN) {
+      await this.change((state) => rules.writeAgain(state, row.id, randomName()));
+      void this.pump();
+      return;
+    }
     this.tell({ id: row.id, at: row.at, body: row.body, reason });
     await this.change((state) => {
       state.rows = state.rows.filter((other) => other.id !== row.id);
@@ -199,6 +217,7 @@ export class Outbox {
     try {
       answer = await this.options.box.submit({ device, operations });
     } catch (error) {
+      if (unlooked(error)) await this.change((state) => rules.settle(state, operations));
       const reason = malformed(error);
       if (reason === null) throw error;
       // Such a batch will never be taken. Alone, the first one shows whether it is the one.
@@ -209,7 +228,10 @@ export class Outbox {
       await this.change((state) => rules.renew(state, randomName()));
       return true;
     }
-    const { refused, stuck } = await this.change((state) => rules.takeAnswer(state, answer));
+    const { refused, stuck } = await this.change((state) => {
+      rules.settle(state, operations);
+      return rules.takeAnswer(state, answer, randomName());
+    });
     for (const { row, reason } of refused) this.tell({ id: row.id, at: row.at, body: row.body, reason });
     if (!stuck) {
       this.stuckTries = 0;
@@ -272,7 +294,8 @@ export class Outbox {
 
   /** @returns whether anything is different from before */
   private show(state: rules.OutboxState): boolean {
-    const device = state.device.device;
+    const { device, since } = state.device;
+    this.sinceHead = since;
     if (device !== this.deviceName) {
       this.deviceName = device;
       this.options.onDevice?.(device);
@@ -282,6 +305,11 @@ export class Outbox {
     this.list.set(entries);
     return true;
   }
+}
+
+/** The box answered without looking at the operations: none of them can have been saved. */
+function unlooked(error: unknown): boolean {
+  return error instanceof ProblemError && error.problem.status < 500;
 }
 
 /** The stable code, if the same request can never succeed; null if it is worth another try. */

@@ -8,6 +8,7 @@ import {
   type BoxClient,
   type ConferenceId,
   type ConferenceView,
+  type DeviceMarks,
   type GroupView,
   type Link,
   type LiveEvent,
@@ -47,6 +48,7 @@ export class School {
   private readonly groupsCell = new Cell<readonly GroupView[] | null>(null);
   private readonly lastRefused = new Cell<RefusedEntry | null>(null);
   private greeted = false;
+  private greeting: DeviceMarks | null = null;
 
   constructor(private readonly options: SchoolOptions) {
     const { view, box } = options;
@@ -59,12 +61,14 @@ export class School {
       box,
       onRefused: (entry) => this.lastRefused.set(entry),
       onSignedOut: options.onEnded,
+      head: () => this.stream.position,
       onDevice: () => this.greeted && this.stream.restart(),
     });
     this.outbox.entries.subscribe(() => this.showOutbox());
     this.outbox.refused.subscribe(() => this.showOutbox());
     this.stream = new EventStream({
       device: () => this.outbox.device,
+      from: () => this.outbox.since,
       onEvent: (event) => this.take(event),
       onLink: (link) => this.linkCell.set(link),
       ...(options.connect ? { connect: options.connect } : {}),
@@ -182,9 +186,14 @@ export class School {
       case 'hello':
         this.greeted = true;
         this.coreCell.set(event.core_online);
-        if (event.marks) void this.outbox.marks(event.marks, true);
-        else this.outbox.nudge();
+        // What is secured is dropped only after the verdicts that were missed.
+        this.greeting = event.marks;
+        if (!event.marks) this.outbox.nudge();
         this.reload();
+        break;
+      case 'pong':
+        if (this.greeting) void this.outbox.marks(this.greeting, true);
+        this.greeting = null;
         break;
       case 'reload':
         this.reload();

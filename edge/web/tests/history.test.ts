@@ -10,8 +10,8 @@ const item = (n: number, more: Partial<MessageItem> = {}): MessageItem => ({
   key: `k${n}`, author: 'ben', authorName: 'Ben', text: `m${n}`, at: n * MINUTE, index: n, own: false, state: 'secured', ...more,
 });
 const dayOf = (at: number) => String(Math.floor(at / (1_000 * MINUTE)));
-const rows = (items: MessageItem[], readUpto = 1_000) =>
-  rowsOf(items, { readUpto, hasOlder: false, dayOf }).map((row) => (row.kind === 'message' ? row.item.key : row.kind));
+const rows = (items: MessageItem[], after = 1_000, upto = Infinity) =>
+  rowsOf(items, { unseen: { after, upto }, dayOf }).map((row) => (row.kind === 'message' ? row.item.key : row.kind));
 
 describe('rows of a conversation', () => {
   it('begin each day with its name, and what is new with a line, once', () => {
@@ -22,8 +22,12 @@ describe('rows of a conversation', () => {
     expect(rows([item(1), item(2, { own: true }), item(3)], 1)).toEqual(['begin', 'day', 'k1', 'k2', 'new', 'k3']);
   });
 
+  it('do not call new what came while the person looked', () => {
+    expect(rows([item(1), item(2), item(3)], 1, 1)).toEqual(['begin', 'day', 'k1', 'k2', 'k3']);
+  });
+
   it('stand together when one person writes on', () => {
-    const shape = rowsOf([item(1), item(2), item(3, { author: 'mia' }), item(20, { author: 'mia' })], { readUpto: 99, hasOlder: false, dayOf });
+    const shape = rowsOf([item(1), item(2), item(3, { author: 'mia' }), item(20, { author: 'mia' })], { unseen: { after: 99, upto: 99 }, dayOf });
     const groups = shape.flatMap((row) => (row.kind === 'message' ? [[row.first, row.last]] : []));
     expect(groups).toEqual([[true, false], [false, true], [true, true], [true, true]]);
   });

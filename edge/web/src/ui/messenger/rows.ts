@@ -11,9 +11,15 @@ export type Row =
   | { kind: 'new'; key: string }
   | { kind: 'message'; key: string; item: MessageItem; first: boolean; last: boolean };
 
+/** The log indexes that came while nobody looked. */
+export interface Unseen {
+  after: number;
+  upto: number;
+}
+
 export function rowsOf(
   items: readonly MessageItem[],
-  options: { readUpto: number; hasOlder: boolean; dayOf: (at: number) => string },
+  options: { unseen: Unseen; dayOf: (at: number) => string },
 ): Row[] {
   const rows: Row[] = [{ kind: 'begin', key: 'begin' }];
   let marked = false;
@@ -23,7 +29,7 @@ export function rowsOf(
     const day = options.dayOf(item.at);
     const newDay = !before || options.dayOf(before.at) !== day;
     if (newDay) rows.push({ kind: 'day', key: `day:${day}:${item.key}`, at: item.at });
-    const isNew = !marked && !item.own && item.index !== null && item.index > options.readUpto;
+    const isNew = !marked && !item.own && item.index !== null && item.index > options.unseen.after && item.index <= options.unseen.upto;
     if (isNew) {
       marked = true;
       rows.push({ kind: 'new', key: 'new' });

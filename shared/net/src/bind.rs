@@ -6,24 +6,24 @@ use tokio::net::TcpListener;
 
 /// Why a node cannot listen.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {addr} ({transport}) for {purpose}: {}", Reason(source))]
+#[error("cannot listen on {addr} ({transport}) for {purpose}: {}", Reason(error))]
 pub struct BindError {
     pub addr: SocketAddr,
     /// `tcp` or `udp`.
     pub transport: &'static str,
     /// What the address was for, such as `the admin listener`.
     pub purpose: String,
-    // Not a `#[source]`: the text above holds it already, and chains print their sources again.
-    source: io::Error,
+    // Not named `source`: the text above holds it already, and who prints the chain of sources would say it twice.
+    error: io::Error,
 }
 
 impl BindError {
-    pub fn new(addr: SocketAddr, transport: &'static str, purpose: impl Into<String>, source: io::Error) -> Self {
-        Self { addr, transport, purpose: purpose.into(), source }
+    pub fn new(addr: SocketAddr, transport: &'static str, purpose: impl Into<String>, error: io::Error) -> Self {
+        Self { addr, transport, purpose: purpose.into(), error }
     }
 
     pub fn kind(&self) -> io::ErrorKind {
-        self.source.kind()
+        self.error.kind()
     }
 }
 

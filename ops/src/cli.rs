@@ -1,0 +1,135 @@
+//! Commands and options of `schulhof`.
+
+use crate::{node, status, up};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::{net::IpAddr, path::PathBuf, process::ExitCode};
+
+/// Where `up` keeps everything, below the working folder.
+pub const DIR_DEFAULT: &str = ".schulhof";
+
+/// A school platform: boxes in schools, a replicated core and media relays in the cloud.
+#[derive(Debug, Parser)]
+#[command(name = "schulhof", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a core node: orders and keeps the schools' logs
+    Core(NodeArgs),
+    /// Run a cloud relay: forwards media that a box cannot
+    Relay(NodeArgs),
+    /// Run a box: serves one school
+    Edge(NodeArgs),
+    /// Run a box's media node (started by the box itself)
+    Media(NodeArgs),
+    /// Run the whole system with two demo schools on this machine
+    Up(UpArgs),
+    /// Show how a system started by `up` is; exit code 1 unless all nodes are ready
+    Status(StatusArgs),
+    /// Print the version
+    Version,
+}
+
+#[derive(Debug, Args)]
+pub struct NodeArgs {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Log as JSON, one object per line
+    #[arg(long)]
+    pub json_logs: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// Folder for data, identities, configurations and logs
+    #[arg(long, value_name = "DIR", default_value = DIR_DEFAULT)]
+    pub dir: PathBuf,
+    /// Throw away what the folder holds and begin anew
+    #[arg(long)]
+    pub fresh: bool,
+    /// Use the ports from N on instead of the fixed ones; 0 picks free ones
+    #[arg(long, value_name = "N")]
+    pub base_port: Option<u16>,
+    /// Address on which boxes and media are reached
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    pub listen: IpAddr,
+    /// Host name in the addresses for browsers
+    #[arg(long, value_name = "NAME", default_value = "localhost")]
+    pub host: String,
+    /// Log as JSON, one object per line
+    #[arg(long)]
+    pub json_logs: bool,
+    /// Write the record of the running system here too, once everything is ready
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Folder that `up` was given
+    #[arg(long, value_name = "DIR", default_value = DIR_DEFAULT)]
+    pub dir: PathBuf,
+    /// Form of the answer
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    Table,
+    Json,
+}
+
+impl Command {
+    /// As typed, for error lines.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Core(_) => "core",
+            Self::Relay(_) => "relay",
+            Self::Edge(_) => "edge",
+            Self::Media(_) => "media",
+            Self::Up(_) => "up",
+            Self::Status(_) => "status",
+            Self::Version => "version",
+        }
+    }
+}
+
+impl Cli {
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        schulhof_net::lifeline::hold()?;
+        match self.command {
+            Command::Core(args) => node::run(&args, schulhof_core::run),
+            Command::Relay(args) => node::run(&args, schulhof_core::relay::run),
+            Command::Edge(args) => node::run(&args, schulhof_edge::run),
+            Command::Media(args) => node::run(&args, schulhof_net::media::run),
+            Command::Up(args) => up::command(args),
+            Command::Status(args) => status::command(&args),
+            Command::Version => {
+                println!("schulhof {}", env!("CARGO_PKG_VERSION"));
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_are_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn up_runs_without_options() {
+        let cli = Cli::try_parse_from(["schulhof", "up"]).unwrap();
+        let Command::Up(args) = cli.command else { panic!("not up") };
+        assert_eq!((args.dir, args.base_port, args.host.as_str()), (PathBuf::from(".schulhof"), None, "localhost"));
+    }
+}

@@ -1,0 +1,27 @@
+//! The command `schulhof`: everything that operates the platform.
+//!
+//! Place: at the top; may use every other crate. It holds no rules of the school and no protocol of its own.
+//!
+//! - [`cli`]: commands and options
+//! - [`node`]: one node of the system in this process (`core`, `relay`, `edge`, `media`)
+//! - [`up`]: the whole system on one machine, as processes
+//! - [`seed`]: two demo schools
+//! - [`status`]: how a running system is
+//! - [`record`]: what `up` writes down about the processes it has started
+//! - [`http`]: a small client for loopback
+
+/// A line on standard output. Nobody listening there (a closed pipe) is no reason to end: `println!` would panic.
+macro_rules! say {
+    ($($arg:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($arg)*);
+    }};
+}
+
+pub mod cli;
+pub mod http;
+pub mod node;
+pub mod record;
+pub mod seed;
+pub mod status;
+pub mod up;

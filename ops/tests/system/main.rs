@@ -1,0 +1,13 @@
+//! The real processes, as an operator and as a browser see them: what they promise holds when they are killed.
+//!
+//! - `harness`: a whole system in a temporary folder; waiting for conditions
+//! - `person`: somebody at a browser, by HTTP
+//! - `operate`: starting, status, stopping, restarts
+//! - `refuse`: what a node refuses at its start, and whom it turns away
+//! - `log`: every acknowledged operation once, in one order, whatever dies
+
+mod harness;
+mod log;
+mod operate;
+mod person;
+mod refuse;

@@ -1,0 +1,103 @@
+//! Somebody at a browser: signs in, writes, reads. Numbers operations as a browser does, and sends again what was not
+//! acknowledged.
+
+use crate::harness::{SOON, until};
+use schulhof_ops::{
+    http::{self, Answer, HttpError},
+    seed::PASSWORD,
+};
+use schulhof_school::{Body, view::MessageView};
+use schulhof_wire::{
+    DeviceId, Hlc, RoomId, Seq,
+    api::{DeviceMarks, LoginRequest, Page, SubmitAnswer, SubmitRequest, SubmitState, Submitted},
+};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub struct Person {
+    url: String,
+    cookie: String,
+    pub device: DeviceId,
+    last: u64,
+}
+
+impl Person {
+    /// Signs in at a box with a new browser profile.
+    pub async fn sign_in(url: &str, login: &str) -> Self {
+        let request = LoginRequest { login: login.to_owned(), password: PASSWORD.to_owned() };
+        let body = serde_json::to_vec(&request).unwrap();
+        let answer = send("POST", url, "/api/login", "", Some(&body)).await.unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let cookie = answer.header("set-cookie").expect("a session").split(';').next().unwrap().to_owned();
+        let device = DeviceId::new(format!("test-{:032x}", rand::random::<u128>())).unwrap();
+        Self { url: url.to_owned(), cookie, device, last: 0 }
+    }
+
+    async fn send(&self, method: &str, path: &str, body: Option<&[u8]>) -> Result<Answer, HttpError> {
+        send(method, &self.url, path, &self.cookie, body).await
+    }
+
+    async fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, String> {
+        let answer = self.send("GET", path, None).await.map_err(|e| e.to_string())?;
+        if answer.status != 200 {
+            return Err(format!("{path}: {} {}", answer.status, answer.text()));
+        }
+        answer.json().map_err(|e| e.to_string())
+    }
+
+    /// Writes a message and waits for the first mark, as long as it takes the box to come back.
+    pub async fn write(&mut self, room: &str, text: &str) -> Seq {
+        self.last += 1;
+        let seq = Seq(self.last);
+        let body = Body::MessagePost { room: RoomId::new(room).unwrap(), text: text.to_owned() };
+        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+        let operations = vec![Submitted { seq, at: Hlc::from_ms(now_ms), body }];
+        let request = SubmitRequest { device: self.device.clone(), operations };
+        let request = serde_json::to_vec(&request).unwrap();
+        until("the operation is saved", SOON, async || {
+            let answer = self.send("POST", "/api/operations", Some(&request)).await.map_err(|e| e.to_string())?;
+            if answer.status != 200 {
+                return Err(format!("{} {}", answer.status, answer.text()));
+            }
+            let answer: SubmitAnswer = answer.json().map_err(|e| e.to_string())?;
+            match answer.results[0].state {
+                SubmitState::Saved | SubmitState::Duplicate => Ok(seq),
+                state => panic!("{state:?} for {seq:?}: {answer:?}"),
+            }
+        })
+        .await
+    }
+
+    pub async fn marks(&self) -> Result<DeviceMarks, String> {
+        self.get(&format!("/api/devices/{}", self.device)).await
+    }
+
+    /// Waits for the second mark on everything written so far.
+    pub async fn until_secured(&self) {
+        until("everything is secured", SOON, async || {
+            let marks = self.marks().await?;
+            if marks.secured.0 >= self.last { Ok(()) } else { Err(format!("{marks:?}")) }
+        })
+        .await;
+    }
+
+    /// The whole history of a room, oldest first.
+    pub async fn history(&self, room: &str) -> Vec<MessageView> {
+        let mut all: Vec<MessageView> = Vec::new();
+        let mut before = None;
+        loop {
+            let query = before.map_or_else(String::new, |b: schulhof_wire::LogIndex| format!("&before={}", b.0));
+            let page: Page<MessageView> =
+                self.get(&format!("/api/rooms/{room}/messages?limit=200{query}")).await.unwrap();
+            all.splice(0..0, page.items);
+            match page.older {
+                Some(older) => before = Some(older),
+                None => return all,
+            }
+        }
+    }
+}
+
+async fn send(method: &str, url: &str, path: &str, cookie: &str, body: Option<&[u8]>) -> Result<Answer, HttpError> {
+    let headers = [("cookie", cookie), ("origin", url), ("content-type", "application/json")];
+    http::request(method, &format!("{url}{path}"), &headers, body).await
+}

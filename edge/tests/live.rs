@@ -39,8 +39,8 @@ async fn hello_comes_first_and_a_message_comes_twice_first_without_then_with_its
     let mut to_sam = sam.events(addr, "").await;
     let head = nord.log.lock().head();
     for events in [&mut to_eva, &mut to_ali, &mut to_sam] {
-        let Some(Event::Hello { head: at, marks: Some(marks), core_online: true }) = events.next().await else {
-            panic!("hello comes first")
+        let Some(Event::Hello { head: at, marks: Some(marks), core_online: true }) = events.hello.take() else {
+            panic!("hello says how things stand")
         };
         assert_eq!((at, marks.saved.0), (head, 0));
     }
@@ -58,10 +58,15 @@ async fn hello_comes_first_and_a_message_comes_twice_first_without_then_with_its
     assert_eq!(to_eva.until(marks).await, (1, 1));
     assert_eq!(to_ali.until(message).await, ("Guten Morgen".to_owned(), Some(LogIndex(head.0 + 1))));
 
-    // Sam, who is in no class, hears nothing of all this: the next thing is the answer to a ping.
-    to_sam.send(r#"{"type":"ping"}"#).await;
-    let Some(Event::Pong { head: at }) = to_sam.next().await else { panic!("sam was told something") };
-    assert_eq!(at, LogIndex(head.0 + 1), "and yet the resume point moves on");
+    // Sam, who is in no class, hears nothing of all this, and yet his resume point moves on.
+    loop {
+        to_sam.send(r#"{"type":"ping"}"#).await;
+        match to_sam.next().await {
+            Some(Event::Pong { head: at }) if at == head => tokio::task::yield_now().await,
+            Some(Event::Pong { head: at }) => break assert_eq!(at, LogIndex(head.0 + 1)),
+            told => panic!("sam was told {told:?}"),
+        }
+    }
 }
 
 #[tokio::test]
@@ -218,7 +223,6 @@ async fn the_line_to_the_core_is_told_to_everybody() {
     let addr = listen(&nord).await;
     let sam = Browser::signed_in(&nord, "sam", "sam-1").await;
     let mut events = sam.events(addr, "").await;
-    events.next().await.unwrap();
     let core = |event: &LiveEvent| match event {
         Event::Core { online } => Some(*online),
         _ => None,
@@ -262,7 +266,6 @@ async fn a_foreign_page_and_a_stranger_get_no_stream() {
     assert_eq!(status(Browser::new(&nord, "d").try_events(addr, "", "http://localhost:8080").await), 401);
     assert_eq!(status(eva.try_events(addr, "&after=x", "http://localhost:8080").await), 400);
     let mut events = eva.events(addr, "").await;
-    events.next().await.unwrap();
     events.send(r#"{"type":"shout"}"#).await;
     while events.next().await.is_some() {}
 }

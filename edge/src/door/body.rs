@@ -15,14 +15,17 @@ use std::time::Duration;
 /// A body of [`BODY_LEN_MAX`] in this time needs 70 kbit/s; whoever is slower holds a connection for nothing.
 const BODY_READ_MAX: Duration = Duration::from_secs(30);
 
-/// A parsed JSON body.
+/// Bytes of a [`Json`] body: they are held for whoever knocks, signed in or not, on every connection.
+const SMALL_LEN_MAX: usize = 8 * 1024;
+
+/// A parsed JSON body of a few short fields.
 pub struct Json<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
-        let bytes = RawJson::from_request(request, &()).await?.0;
+        let bytes = bounded_body(request, SMALL_LEN_MAX).await?;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| malformed(&error))
     }
 }
@@ -34,13 +37,15 @@ impl<S: Send + Sync> FromRequest<S> for RawJson {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
-        check_headers(request.headers())?;
-        match tokio::time::timeout(BODY_READ_MAX, read(request.into_body())).await {
-            Ok(bytes) => bytes.map(Self),
-            Err(_) => {
-                Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "The body took longer than 30 seconds."))
-            }
-        }
+        bounded_body(request, BODY_LEN_MAX).await.map(Self)
+    }
+}
+
+async fn bounded_body(request: Request, len_max: usize) -> Result<Bytes, Refusal> {
+    check_headers(request.headers(), len_max)?;
+    match tokio::time::timeout(BODY_READ_MAX, read(request.into_body(), len_max)).await {
+        Ok(bytes) => bytes,
+        Err(_) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "The body took longer than 30 seconds.")),
     }
 }
 
@@ -60,12 +65,12 @@ fn bounded(text: &str) -> String {
     text.chars().skip(skip).collect()
 }
 
-fn too_large() -> Refusal {
-    let title = format!("The body is larger than {BODY_LEN_MAX} bytes: send it in parts.");
+fn too_large(len_max: usize) -> Refusal {
+    let title = format!("The body is larger than {len_max} bytes: send it in parts.");
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", title)
 }
 
-fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_headers(headers: &HeaderMap, len_max: usize) -> Result<(), Refusal> {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if content_type.split(';').next().map(str::trim) != Some("application/json") {
         let title = "The body must be sent as application/json.";
@@ -73,21 +78,21 @@ fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
     }
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     match length.map(str::parse::<u64>) {
-        Some(Ok(length)) if length <= BODY_LEN_MAX as u64 => Ok(()),
+        Some(Ok(length)) if length <= len_max as u64 => Ok(()),
         None => Ok(()),
-        Some(_) => Err(too_large()),
+        Some(_) => Err(too_large(len_max)),
     }
 }
 
-async fn read(body: Body) -> Result<Bytes, Refusal> {
+async fn read(body: Body, len_max: usize) -> Result<Bytes, Refusal> {
     let mut stream = body.into_data_stream();
     let mut bytes = BytesMut::new();
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(|_| {
             Refusal::new(StatusCode::BAD_REQUEST, "malformed-json", "The body ended before its announced length.")
         })?;
-        if bytes.len() + chunk.len() > BODY_LEN_MAX {
-            return Err(too_large());
+        if bytes.len() + chunk.len() > len_max {
+            return Err(too_large(len_max));
         }
         bytes.extend_from_slice(&chunk);
     }
@@ -134,12 +139,24 @@ mod tests {
         assert_eq!(parse("text/plain", "{\"a\":7}").await.unwrap_err().status.as_u16(), 415);
     }
 
+    async fn raw(body: impl Into<Body>) -> Result<usize, Refusal> {
+        let request = Request::post("/").header("content-type", "application/json").body(body.into()).unwrap();
+        RawJson::from_request(request, &()).await.map(|RawJson(bytes)| bytes.len())
+    }
+
+    fn streamed(bytes: &[u8]) -> Body {
+        let chunks = bytes.chunks(1000).map(|c| Ok::<_, std::io::Error>(Bytes::copy_from_slice(c))).collect::<Vec<_>>();
+        Body::from_stream(futures_util::stream::iter(chunks))
+    }
+
     #[tokio::test]
     async fn a_body_past_the_limit_is_refused_before_parsing_however_it_is_sent() {
+        let small = vec![b' '; SMALL_LEN_MAX + 1];
+        assert_eq!(parse("application/json", small.clone()).await.unwrap_err().status.as_u16(), 413);
+        assert_eq!(parse("application/json", streamed(&small)).await.unwrap_err().status.as_u16(), 413);
+        assert_eq!(raw(small).await, Ok(SMALL_LEN_MAX + 1));
         let large = vec![b' '; BODY_LEN_MAX + 1];
-        assert_eq!(parse("application/json", large.clone()).await.unwrap_err().status.as_u16(), 413);
-        let chunks = large.chunks(1000).map(|c| Ok::<_, std::io::Error>(Bytes::copy_from_slice(c))).collect::<Vec<_>>();
-        let streamed = Body::from_stream(futures_util::stream::iter(chunks));
-        assert_eq!(parse("application/json", streamed).await.unwrap_err().status.as_u16(), 413);
+        assert_eq!(raw(large.clone()).await.unwrap_err().status.as_u16(), 413);
+        assert_eq!(raw(streamed(&large)).await.unwrap_err().status.as_u16(), 413);
     }
 }

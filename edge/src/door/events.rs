@@ -94,6 +94,9 @@ impl Stream {
             Err(end) => end,
         };
         if let End::Close(code, reason) = end {
+            if matches!(code, CLOSE_TOO_LARGE | CLOSE_MALFORMED) {
+                metrics::counter!("schulhof_edge_refused_total", "code" => "malformed-command").increment(1);
+            }
             let frame = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
             let _ = timeout(SEND_MAX, self.socket.send(frame)).await;
         }
@@ -197,7 +200,7 @@ impl Stream {
 
     async fn deliver(&mut self, deliveries: Vec<Arc<Delivery>>) -> Result<(), End> {
         if deliveries.iter().any(|delivery| delivery.notice.reload) {
-            let head = deliveries.last().map_or(self.position, |delivery| delivery.notice.head);
+            let head = deliveries.iter().map(|delivery| delivery.notice.head).fold(self.position, LogIndex::max);
             self.position = head;
             return self.send(&[Event::Reload { head }]).await;
         }

@@ -10,7 +10,10 @@ use crate::{
 };
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use schulhof_school::{Body, Operation, op::Actor};
-use schulhof_wire::api::{SUBMIT_OPERATIONS_MAX, SubmitAnswer, SubmitRequest, Submitted};
+use schulhof_wire::{
+    Hlc,
+    api::{SUBMIT_OPERATIONS_MAX, SubmitAnswer, SubmitRequest, Submitted},
+};
 use serde::Deserialize as _;
 use std::sync::Arc;
 
@@ -23,6 +26,10 @@ pub async fn submit(
     if request.operations.len() > SUBMIT_OPERATIONS_MAX {
         let title = format!("At most {SUBMIT_OPERATIONS_MAX} operations at once: send them in parts.");
         return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "too-many-operations", title));
+    }
+    if request.operations.iter().any(|operation| operation.at > Hlc::MAX) {
+        let title = format!("The time of an operation is at most {}.", Hlc::MAX.0);
+        return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-time", title));
     }
     let actor = Actor::Account(user.session.account);
     let device = request.device;

@@ -1,8 +1,10 @@
 //! Passwords: argon2id (RFC 9106) with bounded memory, and no way to tell by time or answer whether an account exists.
 
 use argon2::{
-    Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version, password_hash::phc::PasswordHash,
+    Algorithm, Argon2, Block, Params, PasswordHasher as _, Version,
+    password_hash::phc::{Output, PasswordHash},
 };
+use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -16,13 +18,19 @@ const PASSES_MAX: u32 = 4;
 /// Longest password in bytes.
 pub const PASSWORD_LEN_MAX: usize = 1024;
 /// Logins waiting for a core: 1000 at 25 ms each on two cores are served within 13 s, later ones are told to come back.
-const WAITING_MAX: usize = 1_000;
+pub const WAITING_MAX: usize = 1_000;
+
+/// What argon2 works in.
+type Memory = Vec<Block>;
 
 /// Verifies passwords, at most as many at once as there are cores.
 #[derive(Clone)]
 pub struct Passwords {
     running: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
+    /// One for each that runs, used again and again: allocated anew on ever other threads, they would pile up in the
+    /// allocator until a morning's logins hold a gigabyte.
+    memories: Arc<Mutex<Vec<Memory>>>,
     /// Verified where there is no account, so that it takes as long.
     dummy: Arc<str>,
 }
@@ -39,6 +47,7 @@ impl Passwords {
         Self {
             running: Arc::new(Semaphore::new(cores)),
             waiting: Arc::new(Semaphore::new(WAITING_MAX)),
+            memories: Arc::default(),
             dummy: hash(&secret).into(),
         }
     }
@@ -47,10 +56,14 @@ impl Passwords {
     pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, Overloaded> {
         let _place = self.waiting.clone().try_acquire_owned().map_err(|_| Overloaded)?;
         let permit = self.running.clone().acquire_owned().await.expect("the semaphore is never closed");
-        let dummy = self.dummy.clone();
+        let (dummy, memories) = (self.dummy.clone(), self.memories.clone());
         let verified = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let fits = verify(password.as_bytes(), hash.as_deref().unwrap_or(&dummy));
+            let mut memory = memories.lock().pop().unwrap_or_default();
+            let fits = verify(password.as_bytes(), hash.as_deref().unwrap_or(&dummy), &mut memory);
+            memory.truncate(MEMORY_KIB as usize);
+            memory.shrink_to_fit();
+            memories.lock().push(memory);
             hash.is_some() && fits
         });
         Ok(verified.await.unwrap_or(false))
@@ -72,13 +85,23 @@ pub fn hash(password: &[u8]) -> String {
     hash.to_string()
 }
 
-fn verify(password: &[u8], phc: &str) -> bool {
+fn verify(password: &[u8], phc: &str, memory: &mut Memory) -> bool {
     let Ok(parsed) = PasswordHash::new(phc) else { return false };
-    let Ok(params) = Params::try_from(&parsed) else { return false };
+    let (Ok(algorithm), Ok(params)) = (Algorithm::try_from(parsed.algorithm.as_str()), Params::try_from(&parsed)) else {
+        return false;
+    };
+    let version = parsed.version.map_or(Ok(Version::default()), Version::try_from);
+    let (Some(salt), Some(expected), Ok(version)) = (&parsed.salt, &parsed.hash, version) else { return false };
     if params.m_cost() > MEMORY_KIB_MAX || params.t_cost() > PASSES_MAX || params.p_cost() > LANES {
         return false;
     }
-    Argon2::default().verify_password(password, &parsed).is_ok()
+    let blocks = params.block_count();
+    memory.resize(blocks.max(memory.len()), Block::new());
+    let argon2 = Argon2::new(algorithm, version, params);
+    let mut hash = vec![0; expected.len()];
+    let hashed = argon2.hash_password_into_with_memory(password, salt.as_ref(), &mut hash, &mut memory[..blocks]);
+    // `Output` compares in constant time.
+    hashed.is_ok() && Output::new(&hash).is_ok_and(|hash| hash == *expected)
 }
 
 #[cfg(test)]
@@ -99,6 +122,21 @@ mod tests {
     #[test]
     fn a_stored_hash_cannot_ask_for_a_gigabyte() {
         let greedy = hash(b"x").replace("m=19456", "m=1048576");
-        assert!(!verify(b"x", &greedy));
+        let mut memory = Memory::new();
+        assert!(!verify(b"x", &greedy, &mut memory));
+        assert!(memory.is_empty());
+    }
+
+    #[tokio::test]
+    async fn many_logins_share_the_memory_of_few() {
+        let passwords = Passwords::new();
+        let tries: Vec<_> = (0..20).map(|n| passwords.verify(format!("{n}"), None)).collect();
+        for fits in futures_util::future::join_all(tries).await {
+            assert_eq!(fits, Ok(false));
+        }
+        let memories = passwords.memories.lock();
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        assert!((1..=cores).contains(&memories.len()), "{}", memories.len());
+        assert!(memories.iter().all(|memory| memory.capacity() == MEMORY_KIB as usize));
     }
 }

@@ -7,7 +7,7 @@ use schulhof_wire::{DeviceId, LogIndex, Seq, api::DeviceMarks};
 /// Everything that one commit changed, in order.
 #[derive(Debug, Clone, Default)]
 pub struct Notice {
-    /// Highest confirmed index after it.
+    /// Highest confirmed index after it; 0 if it says nothing about entries.
     pub head: LogIndex,
     pub changes: Vec<Changed>,
     /// Devices whose operations moved on.

@@ -103,18 +103,22 @@ impl Placement {
         // One at a time per conference: two first tickets must not place it twice.
         let mut placed = slot.lock().await;
         let wanted = conference.expected.max(1);
-        let held = match placed.take() {
+        // A copy: whoever asked may hang up while a relay is waited for, and that must not move the conference.
+        let held = match placed.clone() {
             Some(held) => self.hold(&conference.conference, held, wanted).await,
             None => None,
         };
         let next = match held {
             Some(held) => held,
-            None => match self.place(conference, wanted).await? {
-                Answer::Placed(new) => new,
-                Answer::Queued { position, retry_after_ms } => {
-                    return Ok(TicketAnswer::Queued { position, retry_after_ms });
+            None => {
+                *placed = None;
+                match self.place(conference, wanted).await? {
+                    Answer::Placed(new) => new,
+                    Answer::Queued { position, retry_after_ms } => {
+                        return Ok(TicketAnswer::Queued { position, retry_after_ms });
+                    }
                 }
-            },
+            }
         };
         let next = Placed { ticket_ms: unix_ms(), ..next };
         let claims = self.claims(conference, person, &next);

@@ -11,10 +11,13 @@ use schulhof_wire::{
     ticket::{MediaNode, NodeKind},
 };
 use std::{future::Future, net::SocketAddr, pin::Pin, time::Duration};
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::Instant};
 
 /// A relay that has not answered by then is passed over: a person waits for the ticket.
 const ANSWER_MAX: Duration = Duration::from_millis(1_500);
+/// A relay that did not answer is not asked again for this long: else everybody in a class would wait for it in turn, and
+/// with the line down a lesson in the building could not begin. Shorter than what a queued browser waits.
+const SILENT_FOR: Duration = Duration::from_secs(3);
 /// Answers are small.
 const ANSWER_LEN_MAX: usize = 4 * 1024;
 
@@ -37,6 +40,8 @@ pub struct RelayClient {
     expected: Expected,
     endpoint: Endpoint,
     connection: Mutex<Option<quinn::Connection>>,
+    /// Not asked before then.
+    silent_until: parking_lot::Mutex<Option<Instant>>,
 }
 
 impl RelayClient {
@@ -47,11 +52,16 @@ impl RelayClient {
             expected: Expected::Node(PeerIdentity::new(Role::Relay, relay.name.as_str())?),
             endpoint,
             connection: Mutex::new(None),
+            silent_until: parking_lot::Mutex::new(None),
         })
     }
 
     async fn ask(&self, request: &ToRelay) -> Option<FromRelay> {
-        match tokio::time::timeout(ANSWER_MAX, self.exchange(request)).await {
+        let is_silent = self.silent_until.lock().is_some_and(|until| Instant::now() < until);
+        if is_silent {
+            return None;
+        }
+        let answer = match tokio::time::timeout(ANSWER_MAX, self.exchange(request)).await {
             Ok(Ok(answer)) => Some(answer),
             Ok(Err(error)) => {
                 tracing::warn!(relay = %self.node.name, "{error:#}");
@@ -62,7 +72,9 @@ impl RelayClient {
                 tracing::warn!(relay = %self.node.name, "the relay does not answer");
                 None
             }
-        }
+        };
+        *self.silent_until.lock() = answer.is_none().then(|| Instant::now() + SILENT_FOR);
+        answer
     }
 
     async fn exchange(&self, request: &ToRelay) -> anyhow::Result<FromRelay> {
@@ -112,5 +124,32 @@ impl Reservations for RelayClient {
             // Lost: it lapses by itself.
             self.ask(&ToRelay::Release { version: VERSION, room: conference.clone() }).await;
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schulhof_net::{identity::Ca, quic::Options};
+
+    #[tokio::test]
+    async fn a_class_does_not_wait_in_turn_for_a_relay_that_is_silent() {
+        // Takes packets and never answers, as behind a line that is down.
+        let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let identity = Ca::generate().unwrap().issue(Role::Box, "nord").unwrap();
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let endpoint = Endpoint::bind(Options { listen, identity: &identity, data: None, alpns: &[] }).unwrap();
+        let relay = crate::config::Relay {
+            name: "relay-1".parse().unwrap(),
+            addr: silent.local_addr().unwrap(),
+            url: "http://localhost:8490".to_owned(),
+        };
+        let client = RelayClient::new(&relay, endpoint).unwrap();
+        let conference = ConferenceId::new("c1").unwrap();
+        let started = Instant::now();
+        for _ in 0..30 {
+            assert_eq!(client.reserve(&conference, 3).await, Reserved::Unreachable);
+        }
+        assert!(started.elapsed() < 2 * ANSWER_MAX, "{:?}", started.elapsed());
     }
 }

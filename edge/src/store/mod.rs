@@ -283,13 +283,12 @@ impl Store {
 
     /// Tells browsers when the way to the core opens or closes.
     fn set_online(&self) {
-        let (online, head) = {
-            let inner = self.shared.inner.read();
-            (inner.sync.online(), inner.sync.cursor())
-        };
+        let online = self.shared.inner.read().sync.online();
         if self.shared.online.swap(online, Ordering::Relaxed) != online {
             metrics::gauge!("schulhof_edge_core_online").set(f64::from(u8::from(online)));
-            self.tell(Notice { head, core_online: Some(online), ..Notice::default() });
+            // Without a head: this may overtake the writer's notice of entries that were just applied, and a socket skips
+            // what stands at or below a head that it was told.
+            self.tell(Notice { core_online: Some(online), ..Notice::default() });
         }
     }
 }

@@ -547,10 +547,12 @@ fn open_session(
     }
     put_session(txn, &key, &session)?;
     staged.durable = true;
+    // Known from here on, so that a lock or another password in the same commit ends it too. Nobody has the token yet.
+    shared.sessions.insert(key, session);
     let shared = shared.clone();
     staged.replies.push(Box::new(move |committed| {
-        if committed.is_ok() {
-            shared.sessions.insert(key, session);
+        if committed.is_err() {
+            shared.sessions.remove(&key);
         }
     }));
     Ok(true)

@@ -136,9 +136,12 @@ impl Browser {
         self.operate(json!({"type": "message.post", "room": super::ROOM, "text": text})).await
     }
 
-    /// The live stream, over a socket to `addr`.
+    /// The live stream, over a socket to `addr`, behind its hello: what happens from now on will be told.
     pub async fn events(&self, addr: SocketAddr, query: &str) -> Events {
-        self.try_events(addr, query, "http://localhost:8080").await.expect("the stream opens")
+        let mut events = self.try_events(addr, query, "http://localhost:8080").await.expect("the stream opens");
+        events.hello = events.next().await;
+        assert!(matches!(events.hello, Some(LiveEvent::Hello { .. })), "hello comes first: {:?}", events.hello);
+        events
     }
 
     pub async fn try_events(&self, addr: SocketAddr, query: &str, origin: &str) -> Result<Events, tungstenite::Error> {
@@ -151,18 +154,21 @@ impl Browser {
         if let Some(cookie) = &self.cookie {
             request.headers_mut().insert(header::COOKIE, cookie.parse().unwrap());
         }
-        Ok(Events(tokio_tungstenite::connect_async(request).await?.0))
+        Ok(Events { socket: tokio_tungstenite::connect_async(request).await?.0, hello: None })
     }
 }
 
 /// A live stream.
-pub struct Events(pub WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub struct Events {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    pub hello: Option<LiveEvent>,
+}
 
 impl Events {
     /// The next event; `None` when the box closed.
     pub async fn next(&mut self) -> Option<LiveEvent> {
         loop {
-            let message = tokio::time::timeout(PATIENCE, self.0.next()).await.expect("an event in time")?;
+            let message = tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("an event in time")?;
             match message.ok()? {
                 tungstenite::Message::Text(text) => {
                     return Some(serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")));
@@ -184,7 +190,7 @@ impl Events {
     }
 
     pub async fn send(&mut self, text: &str) {
-        self.0.send(tungstenite::Message::text(text)).await.expect("the stream takes it");
+        self.socket.send(tungstenite::Message::text(text)).await.expect("the stream takes it");
     }
 }
 

@@ -115,6 +115,8 @@ pub struct Hlc(pub u64);
 
 impl Hlc {
     pub const COUNTER_BITS: u32 = 10;
+    /// Above it a reading is no exact JavaScript number any more; no door takes such a one.
+    pub const MAX: Self = Self((1 << 53) - 1);
 
     pub fn from_ms(unix_ms: u64) -> Self {
         Self(unix_ms << Self::COUNTER_BITS)

@@ -64,6 +64,9 @@ pub(super) fn router(door: Arc<Door>) -> Router {
     Router::new()
         .route("/media/join", post(join))
         .route("/media/control/{session}", get(control::open))
+        .method_not_allowed_fallback(|| async {
+            refuse(&Problem::new(405, "method-not-allowed", "this address does not take this method"))
+        })
         .fallback(|| async { refuse(&Problem::new(404, "not-found", "there is nothing here")) })
         .layer(DefaultBodyLimit::max(BODY_LEN_MAX))
         .layer(middleware::from_fn(cors))

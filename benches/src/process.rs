@@ -38,6 +38,7 @@ impl Program {
 pub struct MediaProcess {
     child: Child,
     pub addr: SocketAddr,
+    admin: SocketAddr,
     pub issuer: Issuer,
     _folder: tempfile::TempDir,
 }
@@ -73,18 +74,18 @@ impl MediaProcess {
         command.arg(program.subcommand).arg("--config").arg(&path).stdin(Stdio::null()).stdout(Stdio::null());
         let child =
             lifeline::tie(&mut command).spawn().with_context(|| format!("cannot start {}", program.bin.display()))?;
-        let mut process = Self { child, addr: listen, issuer, _folder: folder };
-        process.wait_until_ready(admin)?;
+        let mut process = Self { child, addr: listen, admin, issuer, _folder: folder };
+        process.wait_until_ready()?;
         Ok(process)
     }
 
-    fn wait_until_ready(&mut self, admin: SocketAddr) -> anyhow::Result<()> {
+    fn wait_until_ready(&mut self) -> anyhow::Result<()> {
         let end = Instant::now() + START_MAX;
         while Instant::now() < end {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the media process ended at once: {status}");
             }
-            if http::request(admin, "GET", "/readyz", "").is_ok_and(|(status, _)| status == 200) {
+            if http::request(self.admin, "GET", "/readyz", "").is_ok_and(|(status, _)| status == 200) {
                 return Ok(());
             }
             std::thread::sleep(POLL_EVERY);
@@ -95,6 +96,13 @@ impl MediaProcess {
     /// Time that its threads spent on processors, in nanoseconds.
     pub fn cpu_ns(&self) -> anyhow::Result<u64> {
         cpu_ns(self.child.id())
+    }
+
+    /// One of its counters.
+    pub fn counter(&self, name: &str) -> anyhow::Result<u64> {
+        let (_, metrics) = http::request(self.admin, "GET", "/metrics", "")?;
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(line.with_context(|| format!("no metric {name}"))?.parse()?)
     }
 
     /// Resident memory in kB.

@@ -88,12 +88,11 @@ async fn peer(
 ) -> anyhow::Result<(Box<dyn PeerConnection>, String)> {
     let mut codecs = MediaEngine::default();
     codecs.register_default_codecs()?;
-    let peer = PeerConnectionBuilder::new()
+    let builder = PeerConnectionBuilder::new()
         .with_media_engine(codecs)
         .with_handler(Arc::new(handler))
-        .with_udp_addrs(vec!["127.0.0.1:0".to_owned()])
-        .build()
-        .await?;
+        .with_udp_addrs(vec!["127.0.0.1:0".to_owned()]);
+    let peer = Box::pin(builder.build()).await?;
     let direction = |direction| Some(RTCRtpTransceiverInit { direction, streams: vec![], send_encodings: vec![] });
     for (kind, ssrc) in [(RtpCodecKind::Audio, 11), (RtpCodecKind::Video, 12), (RtpCodecKind::Video, 13)] {
         peer.add_transceiver_from_track(track(kind, ssrc), direction(RTCRtpTransceiverDirection::Sendonly)).await?;
@@ -129,7 +128,7 @@ fn a_foreign_peer_connection_joins_and_receives_what_another_client_sends() -> a
         admin: any,
     }))?;
     let controls = Controls::new(node.addr())?;
-    let mut publisher = Publisher::join(&Kit::new()?, node.addr(), &issuer, &controls, BURST)?;
+    let mut publisher = Publisher::join(&Kit::new()?, node.addr(), &issuer, &controls, "bench", BURST)?;
     publisher.wait_connected(PATIENCE)?;
     publisher.set_rate(300.0);
 

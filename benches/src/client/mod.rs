@@ -108,7 +108,8 @@ impl Client {
         let Some(remote) = &mut self.remote else { return Ok(()) };
         match packet.first() {
             Some(0..=3) => {
-                if remote.ice.response(self.kit.crypto(), packet) && !self.dtls_started {
+                let answered = remote.ice.response(self.kit.crypto(), packet);
+                if answered && !self.dtls_started {
                     self.dtls_started = true;
                     self.dtls.connect(now, remote.addr, self.kit.dtls.clone(), None).context("DTLS")?;
                 }

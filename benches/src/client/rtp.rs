@@ -54,8 +54,8 @@ impl Stream {
             extension(EXT_RID, rid.as_bytes());
         }
         if self.audio {
-            // Voice, 20 dB below full.
-            extension(EXT_AUDIO_LEVEL, &[0x80 | 20]);
+            // Voice, 20 dB below full (RFC 6464).
+            extension(EXT_AUDIO_LEVEL, &[0x80 | 0x14]);
         }
         while !(packet.len() - start).is_multiple_of(4) {
             packet.push(0);

@@ -5,7 +5,6 @@ use crate::{
     client::{Client, Kit, Slots, is_rtp},
     control::{Control, Controls},
     http,
-    media::publisher::ROOM,
     ticket::Issuer,
 };
 use anyhow::{Context as _, bail};
@@ -87,13 +86,14 @@ impl Audience {
         node: SocketAddr,
         issuer: &Issuer,
         controls: &Controls,
+        room: &str,
         number: u32,
     ) -> anyhow::Result<Control> {
         let socket = MediaSocket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?.without_gro()?;
         let slots = Slots { audio: AUDIO_SLOTS, video: VIDEO_SLOTS };
         let mut client = Client::new(kit.clone(), socket.local_addr()?, number, slots);
         let account = format!("subscriber-{number}");
-        let ticket = issuer.ticket(ROOM, &account, MediaRole::Participant, slots.audio, slots.video)?;
+        let ticket = issuer.ticket(room, &account, MediaRole::Participant, slots.audio, slots.video)?;
         let joined = http::join(node, ticket, client.offer()).with_context(|| account)?;
         client.answered(Instant::now(), &joined.answer)?;
         let control = controls.open(&joined.session, None);

@@ -20,11 +20,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(crate) const ROOM: &str = "bench";
 const SSRC: u32 = 0x0a0b_0c0d;
 const TICK: Duration = Duration::from_millis(20);
 /// Nearer than this, the thread yields instead of sleeping: waking up takes about as long.
 const SPIN: Duration = Duration::from_micros(80);
+/// Frames per second from which on it spins at all.
+const SPIN_RATE_MIN: f64 = 2_000.0;
 /// Frames that are late by more than this many are left out; a hurried backlog would be another load.
 const BACKLOG_MAX: f64 = 4.0;
 
@@ -61,12 +62,13 @@ impl Publisher {
         node: SocketAddr,
         issuer: &Issuer,
         controls: &Controls,
+        room: &str,
         burst: usize,
     ) -> anyhow::Result<Self> {
         let socket = MediaSocket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         let slots = Slots { audio: 1, video: 1 };
         let mut client = Client::new(kit.clone(), socket.local_addr()?, 0, slots);
-        let ticket = issuer.ticket(ROOM, "publisher", MediaRole::Moderator, slots.audio, slots.video)?;
+        let ticket = issuer.ticket(room, "publisher", MediaRole::Moderator, slots.audio, slots.video)?;
         let joined = http::join(node, ticket, client.offer()).context("the publisher")?;
         client.answered(Instant::now(), &joined.answer)?;
         let publish = ToNode::Publish { microphone: false, camera: true, screen: false };
@@ -165,7 +167,12 @@ impl Sender {
                 sent = (sent + 1.0).max(due - BACKLOG_MAX);
             } else {
                 let wait = Duration::from_secs_f64((sent + 1.0 - due) / rate);
-                if wait > SPIN { std::thread::sleep(wait - SPIN) } else { std::thread::yield_now() }
+                // Many slow publishers must not fight for the processor; there some jitter is natural.
+                let spin = if rate > SPIN_RATE_MIN { SPIN } else { Duration::ZERO };
+                match wait.checked_sub(spin) {
+                    Some(sleep) => std::thread::sleep(sleep),
+                    None => std::thread::yield_now(),
+                }
             }
         }
         Ok(())

@@ -14,6 +14,8 @@ pub struct Report {
 /// One combination of subscribers and bursts.
 #[derive(Debug, Serialize)]
 pub struct Row {
+    pub rooms: usize,
+    /// In each room.
     pub subscribers: usize,
     pub burst: usize,
     /// Packets that subscribers got, per second of the process's processor time.
@@ -31,6 +33,8 @@ pub struct Row {
     pub forwarded_per_s: f64,
     /// Processors that the process kept busy.
     pub load: f64,
+    /// Length of the runs that went out. Above `burst`, bursts met in one batch; the floor sends runs of `burst`.
+    pub datagrams_per_send: f64,
 }
 
 impl Default for Report {
@@ -63,13 +67,15 @@ impl Report {
                 self.processors, self.processor, self.kernel, self.payload_len
             );
             println!(
-                "  subs burst | fwd/CPU-s   floor/CPU-s  of floor | CPU/join  RSS/peer (loaded) |   loss  load     fwd/s"
+                " rooms  subs burst  run | fwd/CPU-s   floor/CPU-s  of floor | CPU/join  RSS/peer (loaded) |   loss  load     fwd/s"
             );
         }
         println!(
-            "{:>6} {:>5} | {:>7.0} k   {:>7.0} k   {:>7.0} % | {:>5.2} ms  {:>5.0} kB ({:>4.0} kB) | {:>5.2} % {:>3.0} % {:>7.0} k",
+            "{:>6} {:>5} {:>5} {:>4.1} | {:>7.0} k   {:>7.0} k   {:>7.0} % | {:>5.2} ms  {:>5.0} kB ({:>4.0} kB) | {:>5.2} % {:>3.0} % {:>7.0} k",
+            row.rooms,
             row.subscribers,
             row.burst,
+            row.datagrams_per_send,
             row.forwarded_per_cpu_s / 1e3,
             row.floor_per_cpu_s / 1e3,
             100.0 * row.forwarded_per_cpu_s / row.floor_per_cpu_s,

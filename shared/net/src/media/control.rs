@@ -31,6 +31,10 @@ const PACE: Duration = Duration::from_millis(20);
 /// Messages a client may send in a burst, and then per second. A page sends a few per second at most.
 const BURST: u32 = 100;
 const MESSAGES_PER_S: u32 = 20;
+/// Buffers of a channel: its usual messages; the library's own choice would be 128 kB for each person.
+const BUFFER_LEN: usize = 4 * 1024;
+/// Longest message to a client and what else may wait with it: the roster of the largest room.
+const WAITING_LEN_MAX: usize = 512 * 1024;
 const IDLE: Duration = Duration::from_millis(CONTROL_IDLE_MS as u64);
 
 /// Joined, and their channel not yet open. Bounded by the engine's number of sessions.
@@ -78,6 +82,9 @@ pub(super) async fn open(
     upgrade
         .max_message_size(CONTROL_LEN_MAX)
         .max_frame_size(CONTROL_LEN_MAX)
+        .read_buffer_size(BUFFER_LEN)
+        .write_buffer_size(BUFFER_LEN)
+        .max_write_buffer_size(WAITING_LEN_MAX)
         .on_upgrade(move |socket| async move { open.serve(socket).await })
 }
 
@@ -206,7 +213,7 @@ mod tests {
         let later = start + Duration::from_secs(1);
         let next = (0..1_000).filter(|_| allowance.spend(later)).count();
         assert_eq!(next, MESSAGES_PER_S as usize);
-        let much_later = start + Duration::from_secs(3_600);
+        let much_later = start + Duration::from_hours(1);
         assert_eq!((0..1_000).filter(|_| allowance.spend(much_later)).count(), BURST as usize);
     }
 }

@@ -105,7 +105,8 @@ export class Person {
 
   /** A link of the main navigation. @param {'home' | 'messages'} place */
   inNavigation(place) {
-    return this.page.getByRole('navigation').getByRole('link', { name: this.words.nav[place] });
+    const { nav } = this.words;
+    return this.page.getByRole('navigation', { name: nav.label }).getByRole('link', { name: nav[place] });
   }
 
   async goHome() {

@@ -28,7 +28,9 @@ export async function tour(browser, stack, options, look) {
   await look('home', person);
   await page.getByRole('button', { name: words.settings.open }).click();
   await look('settings', person);
-  await page.keyboard.press('Escape');
+  await page.getByRole('link', { name: words.settings.check }).click();
+  await page.getByLabel(words.check.preview).waitFor();
+  await look('camera and sound', person);
 
   await person.inNavigation('messages').click();
   await page.getByRole('navigation', { name: words.nav.messages }).getByRole('link', { name: room }).waitFor();
@@ -41,7 +43,7 @@ export async function tour(browser, stack, options, look) {
   await pupil.openRoom(room);
   await pupil.write(room, 'Ich habe eine Frage zu den Hausaufgaben: https://de.wikipedia.org/wiki/Bruchrechnung – Nummer 3?');
   await person.write(room, 'Gute Frage!\nNummer 3 a bis d, die anderen sind freiwillig.');
-  await person.message('Nummer 3 a bis d').waitFor();
+  await person.message('Nummer 3 a bis d').last().waitFor();
   await person.message('Ich habe eine Frage').last().waitFor();
   await look('conversation', person);
   await page.getByRole('button', { name: words.start.open }).click();

@@ -2,13 +2,15 @@
 export const WORDS = {
   de: {
     login: { title: 'Anmelden', user: 'Benutzername', password: 'Passwort', submit: 'Anmelden' },
-    nav: { home: 'Start', messages: 'Nachrichten' },
-    settings: { open: 'Einstellungen', english: 'English' },
+    toHome: 'Zur Startseite',
+    nav: { label: 'Hauptbereiche', home: 'Start', messages: 'Nachrichten' },
+    settings: { open: 'Einstellungen', check: 'Kamera und Ton testen' },
     messages: {
       write: (room) => `Nachricht an ${room}`,
       send: 'Senden',
       history: 'Verlauf',
       beginning: 'Anfang der Unterhaltung',
+      toNewest: 'Zum Neuesten',
       direct: 'Neue Direktnachricht',
       unread: (n) => `${n} ungelesen`,
     },
@@ -22,13 +24,15 @@ export const WORDS = {
   },
   en: {
     login: { title: 'Sign in', user: 'User name', password: 'Password', submit: 'Sign in' },
-    nav: { home: 'Home', messages: 'Messages' },
-    settings: { open: 'Settings', english: 'English' },
+    toHome: 'Go to the start page',
+    nav: { label: 'Main areas', home: 'Home', messages: 'Messages' },
+    settings: { open: 'Settings', check: 'Test camera and sound' },
     messages: {
       write: (room) => `Message to ${room}`,
       send: 'Send',
       history: 'History',
       beginning: 'Beginning of the conversation',
+      toNewest: 'To the newest',
       direct: 'New direct message',
       unread: (n) => `${n} unread`,
     },

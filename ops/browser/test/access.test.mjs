@@ -1,59 +1,48 @@
 /** The page is for everybody, keeps to itself, and says what is wrong in plain words. */
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { before } from 'node:test';
 import { violations } from '../lib/audit.mjs';
-import { launch } from '../lib/browser.mjs';
 import { assembled, join, open } from '../lib/conference.mjs';
 import { CLASSES, Person } from '../lib/people.mjs';
-import { Stack } from '../lib/stack.mjs';
+import { suite } from '../lib/suite.mjs';
 import { tour } from '../lib/tour.mjs';
 
 const { room, teacher, pupils } = CLASSES.nord;
 /** Tabs from one control to another that is near; more means that something swallows the focus. */
 const TABS_MAX = 60;
 
-describe('access', () => {
-  /** @type {Stack} */ let stack;
+suite('access', (suite) => {
+  /** @type {import('../lib/stack.mjs').Stack} */ let stack;
   /** @type {import('playwright-core').Browser} */ let browser;
-  let failed = false;
 
   before(async () => {
-    stack = await Stack.start();
-    browser = await launch();
-  });
-  after(async () => {
-    if (failed) stack?.printLogs();
-    await browser?.close();
-    await stack?.stop();
+    stack = suite.stack;
+    browser = await suite.browser();
   });
 
-  const claim = (name, body) =>
-    test(name, async (t) => {
-      try {
-        await body(t);
-      } catch (error) {
-        failed = true;
-        throw error;
-      }
-    });
-
-  for (const language of /** @type {const} */ (['de', 'en'])) {
-    for (const theme of /** @type {const} */ (['light', 'dark'])) {
-      claim(`axe finds nothing on any page or dialog: ${language}, ${theme}`, async () => {
-        const found = [];
-        const seen = [];
-        await tour(browser, stack, { language, theme }, async (name, person) => {
-          seen.push(name);
-          found.push(...(await violations(person.page)).map((line) => `${name}: ${line}`));
-          assert.equal(await person.page.evaluate(() => document.documentElement.lang), language, `language of ${name}`);
-        });
-        assert.deepEqual(found, []);
-        assert.ok(seen.length >= 10, `only saw ${seen}`);
+  const screens = { desk: { width: 1280, height: 800 }, phone: { width: 390, height: 844 } };
+  /** Both screens see both languages and both themes. */
+  const rounds = /** @type {const} */ ([
+    ['de', 'light', 'desk'],
+    ['de', 'dark', 'phone'],
+    ['en', 'light', 'phone'],
+    ['en', 'dark', 'desk'],
+  ]);
+  for (const [language, theme, screen] of rounds) {
+    suite.claim(`axe finds nothing on any page or dialog: ${language}, ${theme}, ${screen}`, async () => {
+      const found = [];
+      const seen = [];
+      await tour(browser, stack, { language, theme, viewport: screens[screen] }, async (name, person) => {
+        seen.push(name);
+        found.push(...(await violations(person.page)).map((line) => `${name}: ${line}`));
+        assert.equal(await person.page.evaluate(() => document.documentElement.lang), language, `language of ${name}`);
       });
-    }
+      assert.deepEqual(found, []);
+      assert.ok(seen.length >= 14, `only saw ${seen}`);
+    });
   }
 
-  claim('a message is written and sent with the keyboard alone, from the login on', async () => {
+  suite.claim('a message is written and sent with the keyboard alone, from the login on', async () => {
     const person = await Person.visit(browser, stack.url('nord'));
     const { page, words } = person;
     const press = (key) => page.keyboard.press(key);
@@ -87,7 +76,7 @@ describe('access', () => {
     await person.close();
   });
 
-  claim('a wrong password is answered in plain words, and the right one works after it', async () => {
+  suite.claim('a wrong password is answered in plain words, and the right one works after it', async () => {
     const person = await Person.visit(browser, stack.url('nord'));
     await person.signIn(pupils[2].login, 'falsch');
     const alert = person.page.getByRole('alert').filter({ hasText: person.words.wrongPassword });
@@ -98,7 +87,7 @@ describe('access', () => {
     await person.close();
   });
 
-  claim('the page talks to the box and its media nodes only, breaks no rule of its own and logs no error', async () => {
+  suite.claim('the page talks to the box and its media nodes only, breaks no rule of its own and logs no error', async () => {
     const url = stack.url('nord');
     const [maria, noah] = await Promise.all([
       Person.signedIn(browser, url, teacher),
@@ -108,6 +97,7 @@ describe('access', () => {
     await join(noah);
     await assembled([maria, noah]);
     await noah.page.getByRole('button', { name: noah.words.conference.leave }).first().click();
+    await noah.page.getByRole('link', { name: noah.words.toHome }).click();
     await noah.openRoom(room);
     await noah.write(room, 'Bis morgen!');
     await noah.message('Bis morgen!').waitFor();

@@ -1,12 +1,11 @@
 /** Video conferences: in the building over the box, over the cloud where the box is weak, and through the box's death. */
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
-import { launch } from '../lib/browser.mjs';
+import { before } from 'node:test';
 import { assembled, badge, colourOf, frameRates, join, open, pitchesHeard, snapshot } from '../lib/conference.mjs';
 import { forwarded, mediaPid } from '../lib/metrics.mjs';
 import { CLASSES, Person } from '../lib/people.mjs';
 import { LOOKS, sources } from '../lib/sources.mjs';
-import { Stack } from '../lib/stack.mjs';
+import { suite } from '../lib/suite.mjs';
 import { until } from '../lib/until.mjs';
 
 /** Of each other person's picture, in every step of the time that is watched. */
@@ -19,43 +18,25 @@ const FIRST_PICTURES_MAX_MS = 20_000;
 /** One beep and one pause of the fake microphones are half a second; noise suppression and jitter buffers need a while. */
 const LISTEN_MS = 8_000;
 
-describe('conference', () => {
-  /** @type {Stack} */ let stack;
-  /** @type {(() => unknown)[]} */ const cleanups = [];
-  let failed = false;
+suite('conference', (suite) => {
+  /** @type {import('../lib/stack.mjs').Stack} */ let stack;
 
-  before(async () => {
-    stack = await Stack.start();
+  before(() => {
+    stack = suite.stack;
   });
-  after(async () => {
-    if (failed) stack?.printLogs();
-    for (const cleanup of cleanups.reverse()) await cleanup();
-    await stack?.stop();
-  });
-
-  const claim = (name, body) =>
-    test(name, async (t) => {
-      try {
-        await body(t);
-      } catch (error) {
-        failed = true;
-        throw error;
-      }
-    });
 
   /** A browser of one's own with a camera in one's own colour and a voice at one's own pitch. */
   const enter = async (look, school, who) => {
     const own = sources(look, { width: 640, height: 360 });
-    cleanups.push(own.close);
-    const browser = await launch(own.args);
-    cleanups.push(() => browser.close());
+    suite.cleanup(own.close);
+    const browser = await suite.browser(own.args);
     return Person.signedIn(browser, stack.url(school), who);
   };
   const othersOf = (people, person) => people.filter((other) => other !== person);
 
   /** @type {Person[]} */ let atNord;
 
-  claim('three at Nord see each other at 10 frames/s or more for 30 s and hear each other, over the box alone', async () => {
+  suite.claim('three at Nord see each other at 10 frames/s or more for 30 s and hear each other, over the box alone', async () => {
     const { room, teacher, pupils } = CLASSES.nord;
     atNord = await Promise.all([teacher, pupils[0], pupils[1]].map((who, n) => enter(LOOKS[n], 'nord', who)));
     const [maria, ...others] = atNord;
@@ -83,7 +64,7 @@ describe('conference', () => {
     assert.equal(after.relay, 0, 'the relay forwarded nothing');
   });
 
-  claim("everybody sees the others' own pictures under their names, and hears the others' voices, not one's own", async () => {
+  suite.claim("everybody sees the others' own pictures under their names, and hears the others' voices, not one's own", async () => {
     await Promise.all(
       atNord.map(async (person, n) => {
         const expected = othersOf(LOOKS, LOOKS[n]);
@@ -97,7 +78,7 @@ describe('conference', () => {
     );
   });
 
-  claim(`kill -9 of the box's media process: everybody has pictures again within ${FAILOVER_MAX_MS / 1_000} s, without a reload, over the relay`, async () => {
+  suite.claim(`kill -9 of the box's media process: everybody has pictures again within ${FAILOVER_MAX_MS / 1_000} s, without a reload, over the relay`, async () => {
     const marks = await Promise.all(atNord.map(({ page }) => page.evaluate(() => (window.mark = crypto.randomUUID()))));
     const pid = await mediaPid(stack, 'nord');
     process.kill(pid, 'SIGKILL');
@@ -137,12 +118,11 @@ describe('conference', () => {
     for (const person of atNord) await person.close();
   });
 
-  claim('six at Süd, whose box is weak, all have pictures and sound over the relay', async () => {
+  suite.claim('six at Süd, whose box is weak, all have pictures and sound over the relay', async () => {
     const { room, teacher, pupils } = CLASSES.sued;
     const own = sources(LOOKS[0], { width: 320, height: 180 });
-    cleanups.push(own.close);
-    const browser = await launch(own.args);
-    cleanups.push(() => browser.close());
+    suite.cleanup(own.close);
+    const browser = await suite.browser(own.args);
     const people = [];
     for (const who of [teacher, ...pupils]) people.push(await Person.signedIn(browser, stack.url('sued'), who));
     const before = await forwarded(stack, 'sued');

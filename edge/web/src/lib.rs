@@ -67,6 +67,17 @@ mod tests {
     }
 
     #[test]
+    fn the_first_page_stays_small() {
+        /// Compressed; on a shared, slow line of a school each 10 KB are felt.
+        const SCRIPTS_LEN_MAX: usize = 60 * 1024;
+        let root = std::str::from_utf8(asset("/").unwrap().bytes).unwrap();
+        let scripts = root.split('"').filter(|text| text.starts_with('/') && text.ends_with(".js"));
+        let files: Vec<Asset> = scripts.map(|path| asset(path).unwrap()).collect();
+        let len: usize = files.iter().map(|file| file.gzip.unwrap_or(file.bytes).len()).sum();
+        assert!(files.len() > 1 && len <= SCRIPTS_LEN_MAX, "{len} bytes of scripts in {} files", files.len());
+    }
+
+    #[test]
     fn hashed_files_are_immutable_and_unknown_paths_are_not_found() {
         assert!(paths().filter(|path| path.starts_with("assets/")).count() > 2);
         for path in paths() {

@@ -50,6 +50,7 @@ describe('timeline', () => {
     line.setOutbox([{ ...entry, seq: 3, saved: true }], []);
     expect(line.items.value[1]).toMatchObject({ key: 'own:3', state: 'saved' });
     line.take(view(3, null, { device: 'own', author: 'anna', text: 'mine' }));
+    expect(texts(line)).toEqual(['m1', 'mine']);
     expect(line.items.value[1]).toMatchObject({ key: 'own:3', state: 'saved', own: true });
     line.take(view(3, 11, { device: 'own', author: 'anna', text: 'mine' }));
     line.setOutbox([], []);

@@ -184,7 +184,7 @@ export const de = {
     leave: 'Verlassen',
     leaveAll: 'Für alle beenden',
     leaveTitle: 'Konferenz verlassen?',
-    leaveLead: 'Die anderen können ohne dich weitermachen, oder die Konferenz endet für alle.',
+    leaveLead: 'Die anderen können weitermachen, oder die Konferenz endet für alle.',
     grid: 'Alle zeigen',
     speakerView: 'Sprechende groß zeigen',
     layout: 'Ansicht',

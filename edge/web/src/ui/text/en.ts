@@ -185,7 +185,7 @@ export const en: Text = {
     leave: 'Leave',
     leaveAll: 'End for all',
     leaveTitle: 'Leave the conference?',
-    leaveLead: 'The others can go on without you, or the conference ends for everybody.',
+    leaveLead: 'The others can go on, or the conference ends for everybody.',
     grid: 'Show everybody',
     speakerView: 'Show speakers large',
     layout: 'View',

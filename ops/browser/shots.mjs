@@ -4,6 +4,7 @@
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { settled } from './lib/audit.mjs';
 import { launch } from './lib/browser.mjs';
 import { Stack } from './lib/stack.mjs';
 import { tour } from './lib/tour.mjs';
@@ -29,6 +30,7 @@ try {
         let number = 0;
         await tour(browser, stack, { language, theme, viewport }, async (name, { page }) => {
           number += 1;
+          await settled(page);
           const file = `${viewport.width}-${language}-${theme}-${String(number).padStart(2, '0')}-${name.replaceAll(' ', '-')}.png`;
           await page.screenshot({ path: join(folder, file) });
         });

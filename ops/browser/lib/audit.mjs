@@ -10,15 +10,7 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
  * @returns {Promise<string[]>}
  */
 export async function violations(page) {
-  // Half-faded colours are nobody's choice: things that move in end first. (Endless ones, such as spinners, go on.)
-  await page.evaluate(() =>
-    Promise.all(
-      document
-        .getAnimations()
-        .filter((animation) => Number.isFinite(animation.effect?.getComputedTiming().endTime))
-        .map((animation) => animation.finished.catch(() => {})),
-    ),
-  );
+  await settled(page);
   // By the debugger, past the page's Content-Security-Policy, which stays as it is.
   await page.evaluate(AXE);
   return page.evaluate(async () => {
@@ -27,4 +19,19 @@ export async function violations(page) {
       nodes.map(({ target, failureSummary }) => `${id} (${help}): ${target.join(' ')}: ${failureSummary}`),
     );
   });
+}
+
+/**
+ * Things that move in have arrived; half-faded colours are nobody's choice. (Endless movements, such as spinners, go on.)
+ * @param {import('playwright-core').Page} page
+ */
+export async function settled(page) {
+  await page.evaluate(() =>
+    Promise.all(
+      document
+        .getAnimations()
+        .filter((animation) => Number.isFinite(animation.effect?.getComputedTiming().endTime))
+        .map((animation) => animation.finished.catch(() => {})),
+    ),
+  );
 }

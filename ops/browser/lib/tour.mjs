@@ -52,6 +52,7 @@ export async function tour(browser, stack, options, look) {
   await page.keyboard.press('Escape');
 
   await open(person, room, () => look('device check', person));
+  await assembled([person]);
   await look('conference alone', person);
   await join(pupil);
   await assembled([person, pupil]);
@@ -70,6 +71,7 @@ export async function tour(browser, stack, options, look) {
   await page.getByRole('dialog').waitFor();
   await look('leave dialog', person);
   await page.getByRole('dialog').getByRole('button', { name: words.conference.leaveAll }).click();
+  await page.getByRole('link', { name: words.toHome }).waitFor();
   await look('after the conference', person);
   await Promise.all([person.close(), pupil.close()]);
 }

@@ -17,6 +17,8 @@ const FAILOVER_MAX_MS = 10_000;
 const FIRST_PICTURES_MAX_MS = 20_000;
 /** One beep and one pause of the fake microphones are half a second; noise suppression and jitter buffers need a while. */
 const LISTEN_MS = 8_000;
+/** Eight beeps long. */
+const QUIET_MS = 4_000;
 
 suite('conference', (suite) => {
   /** @type {import('../lib/stack.mjs').Stack} */ let stack;
@@ -54,6 +56,7 @@ suite('conference', (suite) => {
       assert.deepEqual(Object.keys(rates[n]).sort(), names.sort());
       for (const [name, steps] of Object.entries(rates[n])) {
         const text = steps.map((rate) => rate.toFixed(1)).join(' ');
+        console.log(`pictures: ${person.name} sees ${name} at ${text} frames/s`);
         assert.ok(steps.length === WATCH.steps && Math.min(...steps) >= FPS_MIN, `${person.name} sees ${name} at ${text} frames/s`);
       }
       assert.ok((await snapshot(person)).audioEnergy > energyBefore[n], `${person.name} hears something`);
@@ -76,6 +79,34 @@ suite('conference', (suite) => {
         }
       }),
     );
+  });
+
+  suite.claim('a microphone that is off is not heard, a camera that is off sends nothing, a raised hand is seen', async () => {
+    const [maria, emilia, noah] = atNord;
+    const press = ({ page, words }, control) =>
+      page.getByRole('toolbar').getByRole('button', { name: words.conference[control] }).click();
+    const seenBy = async (person, other) => (await snapshot(person)).participants.find(({ name }) => name === other.name);
+    await press(emilia, 'microphone');
+    await press(emilia, 'camera');
+    await press(emilia, 'raise');
+    for (const person of [maria, noah]) {
+      await until(`${person.name} is told`, 5_000, async () => {
+        const { microphone, camera, hand } = await seenBy(person, emilia);
+        return !microphone && !camera && hand;
+      });
+      await person.page.getByText(person.words.conference.raised).first().waitFor();
+    }
+    await until('her picture stands still', 10_000, async () => {
+      const rates = await Promise.all([maria, noah].map((person) => frameRates(person, { steps: 1, stepMs: 1_000 })));
+      return rates.every((of) => (of[emilia.name]?.[0] ?? 0) === 0);
+    });
+    const own = LOOKS[1].pitchHz;
+    assert.deepEqual(await pitchesHeard(maria, [own], QUIET_MS), [], 'nobody hears her');
+    await press(emilia, 'microphone');
+    await press(emilia, 'camera');
+    await press(emilia, 'lower');
+    assert.deepEqual(await pitchesHeard(maria, [own], LISTEN_MS), [own], 'she is heard again');
+    await until('she is seen again', 10_000, async () => (await colourOf(noah, emilia.name)) === LOOKS[1].colour);
   });
 
   suite.claim(`kill -9 of the box's media process: everybody has pictures again within ${FAILOVER_MAX_MS / 1_000} s, without a reload, over the relay`, async () => {

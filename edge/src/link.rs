@@ -27,7 +27,7 @@ const FRAMES_MAX: usize = 8;
 const UNUSABLE_PAUSE: Duration = Duration::from_secs(1);
 /// After what cannot be mended by connecting again (another version, a differing state), doubled up to the longest.
 const MISFIT_PAUSE: Duration = Duration::from_secs(1);
-const MISFIT_PAUSE_MAX: Duration = Duration::from_secs(60);
+const MISFIT_PAUSE_MAX: Duration = Duration::from_mins(1);
 
 /// A node of the core.
 struct Node {
@@ -82,6 +82,8 @@ impl Link {
         let mut turn = rand::random_range(0..self.nodes.len());
         let mut leader: Option<NodeName> = None;
         let mut misfit_pause = MISFIT_PAUSE;
+        // Said aloud once: at a first start it may be a wrong address or certificate, later it is the line, again and again.
+        let mut told = false;
         loop {
             let state = self.store.link_state();
             if !state.usable {
@@ -102,10 +104,15 @@ impl Link {
             self.store.link_disconnected();
             if was_online {
                 misfit_pause = MISFIT_PAUSE;
+                told = false;
             }
             match end {
                 End::Redirect(redirect) => leader = redirect.leader,
                 End::Lost(error) if was_online => tracing::warn!(node = %node.name, "the core is lost: {error:#}"),
+                End::Lost(error) if !told => {
+                    tracing::warn!(node = %node.name, "no way to the core: {error:#}");
+                    told = true;
+                }
                 End::Lost(error) => tracing::debug!(node = %node.name, "no way to the core: {error:#}"),
                 End::Misfit(error) => {
                     tracing::error!(node = %node.name, %error, "the core and this box do not fit");

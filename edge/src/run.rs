@@ -63,8 +63,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
     let clock = Monotonic::start();
     let school = config.school();
-    let file = store::file(&folder.join("box.redb"));
-    let (store, notices) = Store::open(school.clone(), file, FreeSpace::of(folder.path()), clock)?;
+    let path = folder.join("box.redb");
+    let opened = Store::open(school.clone(), store::file(&path), FreeSpace::of(folder.path()), clock);
+    let (store, notices) = opened.with_context(|| path.display().to_string())?;
     let store = Arc::new(store);
     let cache = Arc::new(SledCache::open(folder.join("pages")));
 

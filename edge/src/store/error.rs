@@ -5,16 +5,23 @@ use super::tables::Damaged;
 /// Why the store cannot be opened or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    // Not sources: the text holds them, and chains print their sources again.
     #[error("the box's store cannot be opened: {0}")]
-    Open(#[from] redb::DatabaseError),
+    Open(redb::DatabaseError),
     #[error("the box's store: {0}")]
-    Redb(#[from] redb::Error),
+    Redb(redb::Error),
     #[error(transparent)]
     Damaged(#[from] Damaged),
     #[error("the box's store: a broken invariant (see the log)")]
     Panicked,
     #[error("the writer's thread cannot be started: {0}")]
     Thread(std::io::Error),
+}
+
+impl From<redb::DatabaseError> for StoreError {
+    fn from(error: redb::DatabaseError) -> Self {
+        Self::Open(error)
+    }
 }
 
 macro_rules! from_redb {

@@ -17,11 +17,11 @@ use std::{
 };
 
 /// A node's certificate is renewed by issuing it again; a year is the longest that a forgotten one stays valid.
-const NODE_VALID: Duration = Duration::from_secs(365 * 24 * 3600);
+const NODE_VALID: Duration = Duration::from_hours(365 * 24);
 /// The CA outlives many generations of nodes.
-const CA_VALID: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+const CA_VALID: Duration = Duration::from_hours(10 * 365 * 24);
 /// Certificates begin this long ago, for nodes whose clock is behind.
-const CLOCK_SKEW_MAX: Duration = Duration::from_secs(3600);
+const CLOCK_SKEW_MAX: Duration = Duration::from_hours(1);
 
 /// Issues certificates. Its key never leaves the process and its own folder.
 pub struct Ca {

@@ -234,7 +234,7 @@ mod tests {
     fn an_expired_certificate_is_called_expired() {
         let dir = dir();
         let now = SystemTime::now();
-        let (from, until) = (now - Duration::from_secs(7200), now - Duration::from_secs(3600));
+        let (from, until) = (now - Duration::from_hours(2), now - Duration::from_hours(1));
         Ca::generate().unwrap().issue_valid(Role::Box, "nord", from, until).unwrap().save(dir.path()).unwrap();
         assert!(matches!(Identity::load(dir.path()), Err(IdentityError::Expired { .. })));
     }

@@ -32,7 +32,7 @@ pub struct Options<'a> {
 /// Cheap to clone; the socket closes with the last clone and the last connection.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
-    endpoint: quinn::Endpoint,
+    inner: quinn::Endpoint,
     identity: Arc<Identity>,
     transport: Arc<TransportConfig>,
 }
@@ -71,12 +71,12 @@ impl Endpoint {
         };
         let fail = |source| QuicError::Bind { listen: options.listen, source };
         let socket = socket(options.listen).map_err(fail)?;
-        let endpoint = quinn::Endpoint::new(config, server, socket, Arc::new(quinn::TokioRuntime)).map_err(fail)?;
-        Ok(Self { endpoint, identity: Arc::new(options.identity.clone()), transport })
+        let inner = quinn::Endpoint::new(config, server, socket, Arc::new(quinn::TokioRuntime)).map_err(fail)?;
+        Ok(Self { inner, identity: Arc::new(options.identity.clone()), transport })
     }
 
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.endpoint.local_addr()
+        self.inner.local_addr()
     }
 
     /// Who this endpoint is.
@@ -97,7 +97,7 @@ impl Endpoint {
         let mut config = quinn::ClientConfig::new(tls::client(&self.identity, alpn)?);
         config.transport_config(self.transport.clone());
         let connecting =
-            self.endpoint.connect_with(config, address, &expected.dns_name()).map_err(|e| fail(e.to_string()))?;
+            self.inner.connect_with(config, address, &expected.dns_name()).map_err(|e| fail(e.to_string()))?;
         match tokio::time::timeout(HANDSHAKE_MAX, connecting).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(e)) => Err(fail(e.to_string())),
@@ -107,22 +107,22 @@ impl Endpoint {
 
     /// The next who knocks; `None` after [`Endpoint::close`].
     pub async fn accept(&self) -> Option<Handshake> {
-        self.endpoint.accept().await.map(Handshake)
+        self.inner.accept().await.map(Handshake)
     }
 
     /// Connections of both kinds that are open now.
     pub fn open_connections(&self) -> usize {
-        self.endpoint.open_connections()
+        self.inner.open_connections()
     }
 
     /// Closes all connections, telling the peers why.
     pub fn close(&self, reason: &str) {
-        self.endpoint.close(VarInt::from_u32(0), reason.as_bytes());
+        self.inner.close(VarInt::from_u32(0), reason.as_bytes());
     }
 
     /// Waits until the peers of closed connections have been told.
     pub async fn wait_idle(&self) {
-        self.endpoint.wait_idle().await;
+        self.inner.wait_idle().await;
     }
 }
 

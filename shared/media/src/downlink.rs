@@ -11,7 +11,7 @@ const LOSS_LOW: u8 = 5;
 const BAD_REPORTS: u8 = 2;
 /// Calm time before the first step up; doubled each time that the step up failed.
 const CALM_MIN: Duration = Duration::from_secs(8);
-const CALM_MAX: Duration = Duration::from_secs(120);
+const CALM_MAX: Duration = Duration::from_mins(2);
 /// A step down this soon after a step up means that the step up was the reason.
 const FAILED_WITHIN: Duration = Duration::from_secs(6);
 /// Rungs: all, without the best layer, only the smallest layer.

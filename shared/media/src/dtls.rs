@@ -32,6 +32,8 @@ const DATAGRAM_LEN_MAX: usize = 1_500;
 const FRAGMENT_LEN_MIN: usize = 64;
 /// Flights are repeated after this long: browsers connect within a few ms, and a lost flight must not cost a second.
 const FLIGHT_INTERVAL: Duration = Duration::from_millis(200);
+/// Up to 3.2 s between two repetitions: seven of them fill the time that a session has for its handshake.
+const DOUBLINGS_MAX: u32 = 4;
 
 const CONTENT_HANDSHAKE: u8 = 22;
 const RECORD_HEADER_LEN: usize = 13;
@@ -96,6 +98,8 @@ pub(crate) struct Handshake {
     endpoint: Endpoint,
     expected: Fingerprint,
     datagrams: u16,
+    /// Of the running flight.
+    repetitions: u32,
     done: bool,
 }
 
@@ -105,6 +109,7 @@ impl Handshake {
             endpoint: Endpoint::new(local, TransportProtocol::UDP, Some(identity.config.clone())),
             expected,
             datagrams: 0,
+            repetitions: 0,
             done: false,
         }
     }
@@ -119,7 +124,12 @@ impl Handshake {
             return Progress::Dropped;
         }
         self.datagrams += 1;
-        let Ok(events) = self.endpoint.read(now, PEER, None, BytesMut::from(datagram)) else {
+        let timer = self.endpoint.poll_timeout(&PEER);
+        let events = self.endpoint.read(now, PEER, None, BytesMut::from(datagram));
+        if self.endpoint.poll_timeout(&PEER) != timer {
+            self.repetitions = 0;
+        }
+        let Ok(events) = events else {
             // A fatal alert, or a record that this state does not allow. The handshake may still go on: alerts before
             // its end are not authenticated. Its time limit is the session's.
             return Progress::Dropped;
@@ -160,12 +170,16 @@ impl Handshake {
         self.endpoint.poll_transmit().map(|transmit| transmit.message)
     }
 
+    /// When the running flight is to be repeated: after one interval, two, four, ... `rtc-dtls` itself knows neither longer
+    /// intervals nor more than seven repetitions; so it is called late.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.endpoint.poll_timeout(&PEER)
+        let late = FLIGHT_INTERVAL * ((1 << self.repetitions.min(DOUBLINGS_MAX)) - 1);
+        self.endpoint.poll_timeout(&PEER).map(|at| at + late)
     }
 
     /// False: the peer has not answered any of the repetitions.
     pub fn handle_timeout(&mut self, now: Instant) -> bool {
+        self.repetitions += 1;
         self.endpoint.handle_timeout(PEER, now).is_ok()
     }
 

@@ -131,7 +131,7 @@ impl Engine {
                         return 0;
                     }
                     let again = |buffer: &mut Vec<u8>| {
-                        slot.write_again(&keys.local, out, kept.timestamp, &shift, &content, buffer)
+                        slot.write_again(&keys.local, out, kept.timestamp, shift, &content, buffer)
                     };
                     session.outbox.push(again)
                 });

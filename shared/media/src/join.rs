@@ -142,7 +142,6 @@ impl Engine {
         for line in &offer.lines {
             let role = match (line.medium, line.direction) {
                 (None, _) => Role::Refused,
-                (Some(_), Direction::Inactive) => Role::Idle,
                 (Some(medium), Direction::Send) => layout.add_source(medium, line),
                 (Some(Medium::Audio), Direction::Receive) if layout.audio.len() < audio_max => {
                     let (slot, parameters) = self.new_slot(Medium::Audio, line, &mut ssrc);
@@ -154,7 +153,7 @@ impl Engine {
                     layout.video.push(slot);
                     Role::Slot(parameters)
                 }
-                (Some(_), Direction::Receive) => Role::Idle,
+                (Some(_), Direction::Receive | Direction::Inactive) => Role::Idle,
             };
             layout.roles.push(role);
         }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 /// Layers of one source: q, h, f.
 pub(crate) const LAYERS_MAX: usize = 3;
-/// A layer without packets for this long has been switched off by its browser (weak line or processor).
-pub(crate) const ALIVE: Duration = Duration::from_millis(1_500);
+/// A layer without packets for this long, while others go on, has been switched off by its browser (weak line or
+/// processor). Cameras in the dark send 7 pictures a second.
+pub(crate) const ALIVE: Duration = Duration::from_millis(600);
 /// A layer may be enlarged by this much before the next one is taken: 5/4.
 const ENLARGE: (u32, u32) = (5, 4);
 /// Heights that are assumed until a key frame tells.

@@ -89,8 +89,16 @@ impl Session {
         let is_audio = kind == SourceKind::Microphone;
         let Some(source) = self.source_mut(kind) else { return Err(DropReason::UnknownStream) };
         let layer_state = &mut source.layers[layer];
+        // A stream whose place another one has taken must not mix with it.
+        if carries == Carries::Media && layer_state.ssrc != Some(header.ssrc) {
+            return Err(DropReason::UnknownStream);
+        }
         let index = match layer_state.upstream.receive(now, sequence, header.timestamp, !is_audio) {
             Arrival::New(index) => index,
+            Arrival::Jumped(index) => {
+                layer_state.renumber();
+                index
+            }
             Arrival::Duplicate | Arrival::TooOld if carries == Carries::Retransmissions => return Ok(None),
             Arrival::Duplicate | Arrival::TooOld => return Err(DropReason::Replayed),
         };

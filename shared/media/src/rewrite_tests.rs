@@ -16,6 +16,10 @@ fn rewriter() -> Rewriter<u32> {
     Rewriter::new(90_000, 1, [0x7F, 0xF0, 0, 0, 0, 9, 0x7F, 0xFE])
 }
 
+fn picture_id(packet: &Incoming, out: &Outgoing) -> u16 {
+    packet.descriptor.unwrap().picture_id.unwrap().shifted(out.shift.picture_id)
+}
+
 fn packet(index: u64, timestamp: u32) -> Incoming {
     Incoming { index, timestamp, descriptor: vp8(timestamp as u16 & 0x7FFF, timestamp as u8, true) }
 }
@@ -32,11 +36,8 @@ fn numbers_go_on_without_a_jump_when_the_source_changes() {
     let third = rewriter.start(later, 2, &packet(9_000, 77));
     assert_eq!(third.index, second.index + 1);
     assert_eq!(third.timestamp.wrapping_sub(second.timestamp), 3_600);
-    let id = |packet: &Incoming, out: &Outgoing| {
-        packet.descriptor.unwrap().picture_id.unwrap().shifted(out.shift.picture_id)
-    };
-    let before = id(&packet(501, 10_000), &second);
-    assert_eq!(id(&packet(9_000, 77), &third), (before + 1) & 0x7FFF);
+    let before = picture_id(&packet(501, 10_000), &second);
+    assert_eq!(picture_id(&packet(9_000, 77), &third), (before + 1) & 0x7FFF);
     assert_eq!(rewriter.forward(later, &packet(8_999, 77)), None, "from before the switch");
     assert_eq!(rewriter.locate(second.index as u16).map(|(origin, index, ..)| (*origin, index)), Some((1, 501)));
     assert_eq!(rewriter.locate(third.index as u16).map(|(origin, index, ..)| (*origin, index)), Some((2, 9_000)));
@@ -111,12 +112,11 @@ proptest! {
         let mut lost: BTreeSet<(u32, u64)> = BTreeSet::new();
         let mut late: Vec<(usize, u32, u64)> = Vec::new();
         let mut begun: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
-        let mut timestamps: BTreeMap<u64, u32> = BTreeMap::new();
 
         let begins = rewriter.start(now, origin, &packet(index, 0));
         sent.insert(begins.index, (origin, index));
         begun.insert(origin, (begins.index, index));
-        timestamps.insert(begins.index, begins.timestamp);
+        let mut latest = (begins.index, begins.timestamp, picture_id(&packet(index, 0), &begins));
         for step in steps {
             now += Duration::from_millis(5);
             let mut arriving = Vec::new();
@@ -124,10 +124,14 @@ proptest! {
                 Step::Switch(by) => {
                     origin += 1;
                     index = 65_536 + u64::from(by);
-                    let begins = rewriter.start(now, origin, &packet(index, u32::from(by)));
+                    let first = packet(index, u32::from(by));
+                    let begins = rewriter.start(now, origin, &first);
+                    prop_assert_eq!(begins.index, latest.0 + 1);
+                    prop_assert!((1..90_000).contains(&begins.timestamp.wrapping_sub(latest.1)), "time goes on");
+                    prop_assert_eq!(picture_id(&first, &begins), (latest.2 + 1) & 0x7FFF, "pictures are counted on");
+                    latest = (begins.index, begins.timestamp, picture_id(&first, &begins));
                     prop_assert!(sent.insert(begins.index, (origin, index)).is_none());
                     begun.insert(origin, (begins.index, index));
-                    timestamps.insert(begins.index, begins.timestamp);
                 }
                 Step::Nack(back) => {
                     let (top, _) = sent.last_key_value().unwrap();
@@ -155,10 +159,13 @@ proptest! {
                     lost.insert((from, index));
                     continue;
                 }
-                let out = rewriter.forward(now, &packet(index, (index * 100) as u32));
+                let arrived = packet(index, (index * 100) as u32);
+                let out = rewriter.forward(now, &arrived);
                 if let Some(out) = out {
                     prop_assert!(sent.insert(out.index, (from, index)).is_none(), "{} was sent twice", out.index);
-                    timestamps.insert(out.index, out.timestamp);
+                    if out.index > latest.0 {
+                        latest = (out.index, out.timestamp, picture_id(&arrived, &out));
+                    }
                 } else {
                     // Only what lies before a mapping that moved on for too much padding.
                     lost.insert((from, index));

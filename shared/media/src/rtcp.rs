@@ -10,7 +10,7 @@ use rtc_rtcp::{
     sender_report::SenderReport,
     transport_feedbacks::transport_layer_nack::{NackPair, TransportLayerNack},
 };
-use rtc_shared::marshal::{Marshal, MarshalSize, Unmarshal};
+use rtc_shared::marshal::{Marshal, Unmarshal};
 
 const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
@@ -84,7 +84,7 @@ pub(crate) fn parse(mut compound: &[u8], feedback: &mut Vec<Feedback>) -> Result
 }
 
 /// Appends the encoded packet. What cannot be encoded (it can, by construction) is left out.
-fn append(packet: &(impl Marshal + MarshalSize), buffer: &mut Vec<u8>) {
+fn append(packet: &impl Marshal, buffer: &mut Vec<u8>) {
     let start = buffer.len();
     buffer.resize(start + packet.marshal_size(), 0);
     if packet.marshal_to(&mut buffer[start..]).is_err() {

@@ -132,7 +132,7 @@ impl Slot {
             timestamp: outgoing.timestamp,
             ssrc: self.ssrc,
         };
-        head.seal(context, None, content, &outgoing.shift, buffer)
+        head.seal(context, None, content, outgoing.shift, buffer)
     }
 
     /// Which kept packet an outgoing sequence number stands for.
@@ -146,7 +146,7 @@ impl Slot {
         context: &Context,
         out: u64,
         timestamp: u32,
-        shift: &Shift,
+        shift: Shift,
         content: &Content<'_>,
         buffer: &mut Vec<u8>,
     ) -> Option<()> {
@@ -204,7 +204,7 @@ impl Head {
         context: &Context,
         original: Option<u16>,
         content: &Content<'_>,
-        shift: &Shift,
+        shift: Shift,
         buffer: &mut Vec<u8>,
     ) -> Option<()> {
         let start = buffer.len();

@@ -32,7 +32,7 @@ pub(crate) struct SourceRef {
 pub(crate) struct Origin {
     pub source: SourceRef,
     pub layer: u8,
-    /// The browser has begun the layer anew with another SSRC.
+    /// The browser has begun the layer anew, with another SSRC or with other numbers.
     pub generation: u32,
 }
 
@@ -76,11 +76,16 @@ impl Layer {
     /// A stream appeared for this layer, for the first time or in place of another one.
     pub fn restart(&mut self, ssrc: u32, clock_hz: u32) {
         self.ssrc = Some(ssrc);
-        self.generation += 1;
         self.upstream = Upstream::new(clock_hz);
         self.history.clear();
-        self.key_frame_wanted |= !self.subscribers.is_empty();
         self.key_frame_asked_at = None;
+        self.renumber();
+    }
+
+    /// The stream's numbers have lost their connection with the earlier ones: listeners take it up anew, at a key frame.
+    pub fn renumber(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+        self.key_frame_wanted |= !self.subscribers.is_empty();
     }
 
     pub fn is_alive(&self, now: Instant) -> bool {

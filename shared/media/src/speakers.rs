@@ -1,14 +1,19 @@
 //! Who is heard: the loudest microphones of a room by the levels that browsers put into their packets (RFC 6464).
 //!
-//! A few more than a listener has slots are active, so that everybody hears three others even while speaking. Whoever is
-//! active stays so until somebody else is clearly louder for a moment: a cough does not push a speaker out.
+//! Three are on top; everybody hears them. One is the spare, for those on top: nobody hears himself. Whoever has a seat
+//! keeps it until somebody else is clearly louder for a moment: a cough does not push a speaker out.
 
 use schulhof_wire::ticket::AUDIO_SLOTS;
-use std::time::{Duration, Instant};
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
 
-/// A listener's slots, and one for whoever listens to himself.
-pub(crate) const ACTIVE_MAX: usize = AUDIO_SLOTS as usize + 1;
-/// How much louder a challenger must be than the quietest active one, in dB.
+/// Seats on top: a listener's slots.
+const TOP: usize = AUDIO_SLOTS as usize;
+/// With the spare.
+pub(crate) const ACTIVE_MAX: usize = TOP + 1;
+/// How much louder a challenger must be than whoever has the seat, in dB.
 const MARGIN_DB: f32 = 6.0;
 /// For how long.
 const CHALLENGE: Duration = Duration::from_millis(60);
@@ -29,14 +34,15 @@ struct Microphone<K> {
     /// 0 silent .. 127 full, smoothed.
     level: f32,
     heard_at: Option<Instant>,
-    louder_since: Option<Instant>,
+    /// Than the quietest on top, and than the spare.
+    louder_since: [Option<Instant>; 2],
 }
 
 /// The microphones of one room. Bounded by the room.
 #[derive(Debug)]
 pub(crate) struct Speakers<K> {
     microphones: Vec<Microphone<K>>,
-    /// In the order of becoming active.
+    /// The top in the order of taking a seat, then the spare.
     active: Vec<K>,
 }
 
@@ -48,7 +54,7 @@ impl<K: Copy + Ord> Speakers<K> {
     /// A microphone was switched on.
     pub fn add(&mut self, key: K) {
         if let Err(at) = self.microphones.binary_search_by_key(&key, |microphone| microphone.key) {
-            self.microphones.insert(at, Microphone { key, level: 0.0, heard_at: None, louder_since: None });
+            self.microphones.insert(at, Microphone { key, level: 0.0, heard_at: None, louder_since: [None; 2] });
         }
     }
 
@@ -79,31 +85,50 @@ impl<K: Copy + Ord> Speakers<K> {
         }
         let mut changed = false;
         while self.active.len() < ACTIVE_MAX {
-            let Some(next) = self.loudest_waiting() else { break };
+            let Some(next) = self.loudest(|key| !self.active.contains(&key)) else { break };
             self.active.push(self.microphones[next].key);
             changed = true;
         }
-        let Some(quietest) = self.quietest_active() else { return changed };
-        let bar = self.microphones[quietest].level + MARGIN_DB;
-        for microphone in &mut self.microphones {
-            let louder = microphone.level >= bar && !self.active.contains(&microphone.key);
-            microphone.louder_since = louder.then(|| microphone.louder_since.unwrap_or(now));
-        }
-        if let Some(next) = self.loudest_waiting()
-            && let Some(since) = self.microphones[next].louder_since
-            && now.saturating_duration_since(since) >= CHALLENGE
-        {
-            let out = self.microphones[quietest].key;
-            self.microphones[next].louder_since = None;
-            let key = self.microphones[next].key;
-            self.active.retain(|active| *active != out);
-            self.active.push(key);
-            changed = true;
-        }
+        // For the top everybody else competes, for the seat of the spare those who have none.
+        changed |= self.challenge(now, 0, 0..TOP.min(self.active.len()));
+        changed |= self.challenge(now, 1, TOP.min(self.active.len())..self.active.len());
         changed
     }
 
-    /// The active microphones, longest active first.
+    /// Gives the quietest of some seats to whoever has been clearly louder for long enough.
+    fn challenge(&mut self, now: Instant, stage: usize, seats: Range<usize>) -> bool {
+        let quietest = seats.clone().min_by(|a, b| self.level(self.active[*a]).total_cmp(&self.level(self.active[*b])));
+        let Some(seat) = quietest else { return false };
+        let bar = self.level(self.active[seat]) + MARGIN_DB;
+        let seated = &self.active[..seats.end];
+        for microphone in &mut self.microphones {
+            let louder = microphone.level >= bar && !seated.contains(&microphone.key);
+            let since = &mut microphone.louder_since[stage];
+            *since = louder.then(|| since.unwrap_or(now));
+        }
+        let Some(next) = self.loudest(|key| !seated.contains(&key)) else { return false };
+        let Some(since) = self.microphones[next].louder_since[stage] else { return false };
+        if now.saturating_duration_since(since) < CHALLENGE {
+            return false;
+        }
+        let key = self.microphones[next].key;
+        let out = self.active.remove(seat);
+        self.active.retain(|active| *active != key);
+        self.active.insert(seats.end - 1, key);
+        // Who was pushed from the top is the spare, if that seat is free or he is louder than whoever has it.
+        if stage == 0 {
+            match self.active.get(TOP) {
+                Some(spare) if self.level(*spare) >= self.level(out) => {}
+                _ => {
+                    self.active.truncate(TOP);
+                    self.active.push(out);
+                }
+            }
+        }
+        true
+    }
+
+    /// The top, longest seated first, then the spare.
     pub fn active(&self) -> &[K] {
         &self.active
     }
@@ -120,16 +145,16 @@ impl<K: Copy + Ord> Speakers<K> {
         speaking
     }
 
-    fn loudest_waiting(&self) -> Option<usize> {
-        (0..self.microphones.len())
-            .filter(|i| self.microphones[*i].heard_at.is_some() && !self.active.contains(&self.microphones[*i].key))
-            .max_by(|a, b| self.microphones[*a].level.total_cmp(&self.microphones[*b].level).then(b.cmp(a)))
+    fn level(&self, key: K) -> f32 {
+        let place = self.microphones.binary_search_by_key(&key, |microphone| microphone.key);
+        place.map_or(0.0, |place| self.microphones[place].level)
     }
 
-    fn quietest_active(&self) -> Option<usize> {
+    /// The loudest of those that have been heard at all, and that fit.
+    fn loudest(&self, fits: impl Fn(K) -> bool) -> Option<usize> {
         (0..self.microphones.len())
-            .filter(|i| self.active.contains(&self.microphones[*i].key))
-            .min_by(|a, b| self.microphones[*a].level.total_cmp(&self.microphones[*b].level).then(a.cmp(b)))
+            .filter(|i| self.microphones[*i].heard_at.is_some() && fits(self.microphones[*i].key))
+            .max_by(|a, b| self.microphones[*a].level.total_cmp(&self.microphones[*b].level).then(b.cmp(a)))
     }
 }
 
@@ -152,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_loudest_are_active_and_a_louder_one_takes_the_place_of_the_quietest() {
+    fn the_three_loudest_are_on_top_and_the_fourth_is_the_spare() {
         let mut now = instant();
         let mut speakers = Speakers::new();
         (0..6).for_each(|key| speakers.add(key));
@@ -160,8 +185,10 @@ mod tests {
         assert_eq!(speakers.active(), [0, 1, 2, 3]);
         let changed = run(&mut speakers, &mut now, 10, &[(0, 90), (1, 80), (2, 70), (3, 60), (4, 110), (5, 61)]);
         assert!(changed);
-        assert_eq!(speakers.active(), [0, 1, 2, 4], "3 was the quietest");
+        assert_eq!(speakers.active(), [0, 1, 4, 2], "2 was the quietest on top");
         assert_eq!(speakers.speaking().iter().map(|(key, _)| *key).collect::<Vec<_>>(), [4, 0, 1]);
+        run(&mut speakers, &mut now, 50, &[(0, 90), (1, 80), (2, 100), (3, 60), (4, 110), (5, 99)]);
+        assert_eq!(speakers.active(), [4, 2, 5, 0], "the spare and one without a seat have become loud");
     }
 
     #[test]
@@ -188,7 +215,7 @@ mod tests {
         assert_eq!(speakers.active(), [1, 2, 3, 4]);
         assert!(speakers.remove(2));
         assert!(!speakers.remove(0));
-        assert_eq!(speakers.active(), [1, 3, 4]);
+        assert_eq!(speakers.active(), [1, 3, 4], "the spare moves up");
         speakers.heard(now, 2, 127);
         assert!(!speakers.evaluate(now), "a microphone that is off is not heard");
     }

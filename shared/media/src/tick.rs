@@ -20,9 +20,11 @@ const SPEAKERS_INTERVAL: Duration = Duration::from_millis(200);
 const ROSTER_INTERVAL: Duration = Duration::from_millis(50);
 const ROSTER_INTERVAL_PER_MEMBER: Duration = Duration::from_millis(2);
 /// Slots are looked at again at least this often, for layers that have fallen silent.
-const SLOTS_INTERVAL: Duration = Duration::from_millis(500);
-/// And in large rooms at most once per this and member.
-const SLOTS_INTERVAL_PER_MEMBER: Duration = Duration::from_micros(200);
+const SLOTS_INTERVAL: Duration = Duration::from_millis(250);
+/// And in large rooms less often: all members times all pictures are looked at.
+const SLOTS_INTERVAL_PER_MEMBER: Duration = Duration::from_millis(2);
+/// Changes are carried out at once, but in large rooms at most once per this and member.
+const CHANGES_INTERVAL_PER_MEMBER: Duration = Duration::from_micros(200);
 
 impl Engine {
     pub(crate) fn tick(&mut self, now: Instant) {
@@ -74,9 +76,9 @@ impl Engine {
         }
         let Some(state) = self.rooms.get_mut(room).and_then(Option::as_mut) else { return };
         let members = state.members.len() as u32;
-        let since_slots = now.saturating_duration_since(state.slots_at);
-        if since_slots >= SLOTS_INTERVAL || (state.slots_changed && since_slots >= SLOTS_INTERVAL_PER_MEMBER * members)
-        {
+        let since = now.saturating_duration_since(state.slots_at);
+        let again = SLOTS_INTERVAL.max(SLOTS_INTERVAL_PER_MEMBER * members);
+        if since >= again || (state.slots_changed && since >= CHANGES_INTERVAL_PER_MEMBER * members) {
             self.assign_room(now, room);
         }
         let Some(state) = self.rooms.get_mut(room).and_then(Option::as_mut) else { return };

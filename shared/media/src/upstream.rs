@@ -22,6 +22,9 @@ const FIRST_INDEX: u64 = 1 << 16;
 pub(crate) enum Arrival {
     /// Its extended sequence number.
     New(u64),
+    /// The same, but so far ahead that the stream has to be taken up anew: a long outage, or a sender that plays with
+    /// its numbers. Passed on as a gap, it would lead listeners' rollover counters astray.
+    Jumped(u64),
     Duplicate,
     TooOld,
 }
@@ -100,7 +103,7 @@ impl Upstream {
         }
         self.mark(index);
         self.received += 1;
-        Arrival::New(index)
+        if index > highest && index - highest >= WINDOW { Arrival::Jumped(index) } else { Arrival::New(index) }
     }
 
     fn open_gap(&mut self, now: Instant, highest: u64, index: u64, nack: bool) {
@@ -238,7 +241,7 @@ mod tests {
         let now = instant();
         let mut upstream = Upstream::new(90_000);
         upstream.receive(now, 0, 0, true);
-        upstream.receive(now, 5_000, 0, true);
+        assert_eq!(upstream.receive(now, 5_000, 0, true), Arrival::Jumped(FIRST_INDEX + 5_000));
         assert!(!upstream.is_missing_some());
         assert_eq!(upstream.receive(now, 1, 0, true), Arrival::TooOld);
     }

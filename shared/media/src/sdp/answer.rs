@@ -142,7 +142,8 @@ fn write_source(sdp: &mut String, line: &Line, medium: Medium) -> std::fmt::Resu
     ];
     for (id, uri) in accepted {
         if let Some(id) = id {
-            write!(sdp, "a=extmap:{id} {uri}\r\n")?;
+            let direction = if line.one_way.contains(&id) { "/recvonly" } else { "" };
+            write!(sdp, "a=extmap:{id}{direction} {uri}\r\n")?;
         }
     }
     if ids.transport_cc.is_some() {

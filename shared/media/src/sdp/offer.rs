@@ -75,6 +75,8 @@ pub(crate) struct Line {
     pub payload_type: u8,
     pub rtx_payload_type: Option<u8>,
     pub extensions: Extensions,
+    /// Ids that were offered for the client's direction only; they are answered for it (RFC 8285 §5).
+    pub one_way: Vec<u8>,
     /// Of a simulcast, in the order of the offer, which is from small to large.
     pub rids: Vec<String>,
     /// Announced SSRC and, if told, that of its retransmissions.
@@ -166,6 +168,7 @@ fn parse_line(line: &MediaDescription, bundled: &[&str]) -> Result<Line, OfferEr
         payload_type: 0,
         rtx_payload_type: None,
         extensions: Extensions::default(),
+        one_way: Vec::new(),
         rids: Vec::new(),
         ssrcs: Vec::new(),
         reduced_size_rtcp: line.has_attribute("rtcp-rsize"),
@@ -184,7 +187,7 @@ fn parse_line(line: &MediaDescription, bundled: &[&str]) -> Result<Line, OfferEr
     };
     parsed.payload_type = payload_type(line, codec).ok_or(OfferError::Codec(kind, codec))?;
     parsed.rtx_payload_type = rtx_payload_type(line, parsed.payload_type);
-    parsed.extensions = extensions(line);
+    (parsed.extensions, parsed.one_way) = extensions(line);
     if parsed.direction == Direction::Send {
         parsed.rids = rids(line)?;
         if parsed.rids.is_empty() {
@@ -233,13 +236,15 @@ fn rtx_payload_type(line: &MediaDescription, payload_type: u8) -> Option<u8> {
 }
 
 /// Of `a=extmap:1 URI` or `a=extmap:1/sendonly URI` (RFC 8285 §5).
-fn extensions(line: &MediaDescription) -> Extensions {
+fn extensions(line: &MediaDescription) -> (Extensions, Vec<u8>) {
     let mut extensions = Extensions::default();
+    let mut one_way = Vec::new();
     for value in values(line, "extmap") {
         let Some((id, rest)) = value.split_once(' ') else { continue };
-        let Ok(id) = id.split('/').next().unwrap_or_default().parse::<u8>() else { continue };
+        let (id, direction) = id.split_once('/').unwrap_or((id, "sendrecv"));
+        let Ok(id) = id.parse::<u8>() else { continue };
         // 0 is padding, 15 is reserved in the one-byte form.
-        if id == 0 || id == 15 {
+        if id == 0 || id == 15 || !matches!(direction, "sendrecv" | "sendonly") {
             continue;
         }
         let place = match rest.split_ascii_whitespace().next().unwrap_or_default() {
@@ -250,9 +255,14 @@ fn extensions(line: &MediaDescription) -> Extensions {
             URI_TRANSPORT_CC => &mut extensions.transport_cc,
             _ => continue,
         };
-        place.get_or_insert(id);
+        if place.is_none() {
+            *place = Some(id);
+            if direction == "sendonly" {
+                one_way.push(id);
+            }
+        }
     }
-    extensions
+    (extensions, one_way)
 }
 
 /// Of `a=rid:q send` and `a=simulcast:send q;h;f` (RFC 8853 §5.1); alternatives and paused marks are taken as they come.

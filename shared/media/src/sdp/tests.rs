@@ -119,6 +119,25 @@ fn the_answer_takes_the_sources_and_names_the_slots() {
 }
 
 #[test]
+fn an_extension_for_one_direction_is_answered_for_that_direction() {
+    let text =
+        chromium(0, 0).replace("a=extmap:10 ", "a=extmap:10/sendonly ").replace("a=extmap:3 ", "a=extmap:3/recvonly ");
+    let offer = Offer::parse(&text).unwrap();
+    assert_eq!((offer.lines[1].extensions.rid, offer.lines[1].extensions.transport_cc), (Some(10), None));
+    let parameters = Parameters {
+        ufrag: "u",
+        password: "p",
+        fingerprint: &[0; 32],
+        candidates: &["127.0.0.1:1".parse().unwrap()],
+        session_number: 1,
+        lines: &[Role::Source; 3],
+    };
+    let answer = answer(&offer, &parameters);
+    assert!(answer.contains("a=extmap:10/recvonly urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id\r\n"));
+    assert!(!answer.contains("transport-wide-cc"));
+}
+
+#[test]
 fn a_data_channel_is_refused_alone() {
     let mut text = chromium(0, 0).replace("BUNDLE 0 1 2", "BUNDLE 0 1 2 data");
     text.push_str(

@@ -1,14 +1,8 @@
 //! A room in virtual time: real clients (ICE, DTLS, SRTP by the webrtc project's crates) against the engine, without
 //! sockets. Everything happens in one thread, in the order of the seed.
 
-#![allow(dead_code)]
-
-mod client;
-mod offer;
-
-pub use client::{Client, Media, Rtcp};
-
-use schulhof_media::{Config, Engine, Joined, SessionId, TransmitSink};
+use crate::client::{Client, Media};
+use schulhof_media::{Config, DropReason, Engine, Joined, SessionId, TransmitSink};
 use schulhof_testkit::Rng;
 use schulhof_wire::{
     id::{AccountId, ConferenceId, NodeName, SchoolId},
@@ -40,7 +34,11 @@ pub fn claims(name: &str, role: MediaRole) -> Claims {
         role,
         audio_slots: AUDIO_SLOTS,
         video_slots: VIDEO_SLOTS,
-        primary: MediaNode { name: NodeName::new("nord").unwrap(), kind: NodeKind::Box, url: "http://localhost".into() },
+        primary: MediaNode {
+            name: NodeName::new("nord").unwrap(),
+            kind: NodeKind::Box,
+            url: "http://localhost".into(),
+        },
         standby: None,
         expires_at_ms: 1,
     }
@@ -75,7 +73,6 @@ pub struct Losses {
 pub struct World {
     pub engine: Engine,
     pub now: Instant,
-    pub start: Instant,
     pub clients: Vec<Client>,
     pub told: BTreeMap<SessionId, Vec<ToClient>>,
     pub losses: Losses,
@@ -89,7 +86,6 @@ impl World {
         Self {
             engine: engine(now, "nord"),
             now,
-            start: now,
             clients: Vec::new(),
             told: BTreeMap::new(),
             losses: Losses::default(),
@@ -212,7 +208,9 @@ impl World {
     pub fn roster(&self, client: usize) -> Vec<Participant> {
         let rosters = self.told(client).iter().rev();
         rosters
-            .filter_map(|message| if let ToClient::Roster { participants } = message { Some(participants) } else { None })
+            .filter_map(
+                |message| if let ToClient::Roster { participants } = message { Some(participants) } else { None },
+            )
             .next()
             .cloned()
             .unwrap_or_default()
@@ -231,9 +229,22 @@ impl World {
     pub fn speakers(&self, client: usize) -> Vec<Speaker> {
         let speakers = self.told(client).iter().rev();
         speakers
-            .filter_map(|message| if let ToClient::Speakers { speakers } = message { Some(speakers.clone()) } else { None })
+            .filter_map(
+                |message| if let ToClient::Speakers { speakers } = message { Some(speakers.clone()) } else { None },
+            )
             .next()
             .unwrap_or_default()
+    }
+
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.engine.stats().dropped(reason)
+    }
+
+    /// Why a client was sent away, if it was.
+    pub fn closed(&self, client: usize) -> Option<String> {
+        self.told(client)
+            .iter()
+            .find_map(|message| if let ToClient::Closing { reason } = message { Some(reason.clone()) } else { None })
     }
 
     /// The video slot on which `client` sees `of`.

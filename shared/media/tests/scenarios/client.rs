@@ -1,6 +1,6 @@
 //! One client. Its DTLS, SRTP, STUN and RTCP are not the engine's own code but the webrtc project's.
 
-use super::{NODE, offer};
+use crate::{offer, world::NODE};
 use bytes::BytesMut;
 use rtc_crypto::{HashAlgorithm, RTCCryptoProvider, providers::AwsLcRsProvider};
 use rtc_dtls::{
@@ -147,7 +147,7 @@ impl Client {
             ])
             .with_insecure_skip_verify(true)
             .with_extended_master_secret(ExtendedMasterSecretType::Require)
-            .with_flight_interval(Duration::from_millis(100))
+            .with_flight_interval(Duration::from_millis(250))
             .build(true, Some(node()))
             .unwrap();
         Self {
@@ -299,7 +299,8 @@ impl Client {
             if let EndpointEvent::HandshakeComplete = event {
                 let state = self.dtls.get_connection_state(node()).unwrap();
                 assert_eq!(state.srtp_protection_profile(), SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm);
-                let expected = self.answer.lines().find_map(|line| line.strip_prefix("a=fingerprint:sha-256 ")).unwrap();
+                let expected =
+                    self.answer.lines().find_map(|line| line.strip_prefix("a=fingerprint:sha-256 ")).unwrap();
                 let hash = self.provider.crypto().hash(HashAlgorithm::Sha256, &state.peer_certificates[0]).unwrap();
                 let actual = hash.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":");
                 assert_eq!(actual, expected, "the node must prove who it is");
@@ -356,8 +357,9 @@ impl Client {
                 transport_feedbacks::transport_layer_nack::TransportLayerNack,
             };
             if let Some(pli) = packet.as_any().downcast_ref::<PictureLossIndication>() {
-                let sender = self.senders.values_mut().find(|sender| sender.ssrc == pli.media_ssrc);
-                sender.expect("a PLI about our own stream").key_frame_wanted = true;
+                if let Some(sender) = self.senders.values_mut().find(|sender| sender.ssrc == pli.media_ssrc) {
+                    sender.key_frame_wanted = true;
+                }
             }
             if let Some(nack) = packet.as_any().downcast_ref::<TransportLayerNack>()
                 && self.repairs
@@ -392,7 +394,14 @@ impl Client {
         match media {
             Media::Voice(level) => {
                 let body = format!("{}|voice", self.name);
-                self.send_packet("mic", Some((offer::AUDIO_LEVEL, 127 - level)), None, offer::OPUS, false, body.as_bytes());
+                self.send_packet(
+                    "mic",
+                    Some((offer::AUDIO_LEVEL, 127 - level)),
+                    None,
+                    offer::OPUS,
+                    false,
+                    body.as_bytes(),
+                );
                 self.senders.get_mut("mic").unwrap().timestamp += 960;
             }
             Media::Camera | Media::WeakCamera if picture_now => {

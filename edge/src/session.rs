@@ -28,17 +28,23 @@ pub struct Token(String);
 
 impl Token {
     pub fn generate() -> Self {
-        let bytes: [u8; TOKEN_LEN] = rand::random();
-        Self(bytes.iter().fold(String::with_capacity(2 * TOKEN_LEN), |mut text, byte| {
-            use std::fmt::Write as _;
-            let _ = write!(text, "{byte:02x}");
-            text
-        }))
+        Self(random_hex::<TOKEN_LEN>())
     }
 
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Random bytes in hexadecimal.
+pub fn random_hex<const LEN: usize>() -> String {
+    let bytes: [u8; LEN] = rand::random();
+    bytes.iter().fold(String::with_capacity(2 * LEN), |mut text, byte| {
+        use std::fmt::Write as _;
+        // Writing into a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Names a session without being able to use it.

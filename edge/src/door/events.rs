@@ -6,7 +6,7 @@ use crate::{
     door::{cookie::SignedIn, problem::Refusal, read::bad_query},
     live::{self, Delivery, Joined, LiveEvent, Member, Viewer},
     session::{SessionKey, TOUCH_EVERY_MS},
-    store::Resume,
+    store::{Resume, Snapshot},
 };
 use axum::{
     extract::{
@@ -55,7 +55,7 @@ pub async fn events(
     query: Result<Query<EventsQuery>, QueryRejection>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
-    let Query(query) = query.map_err(bad_query)?;
+    let Query(query) = query.map_err(|rejection| bad_query(&rejection))?;
     let upgrade = upgrade.map_err(|_| {
         Refusal::new(StatusCode::UPGRADE_REQUIRED, "websocket-only", "This address speaks WebSocket (RFC 6455) only.")
     })?;
@@ -123,7 +123,9 @@ impl Stream {
             }
             None => None,
         };
-        let head = self.app.store.read_async(|snapshot| snapshot.head()).await.map_err(failed)?;
+        // The method itself is not general enough over the snapshot's lifetime.
+        #[allow(clippy::redundant_closure_for_method_calls)]
+        let head = self.app.store.read_async(|snapshot: &Snapshot<'_>| snapshot.head()).await.map_err(failed)?;
         let core_online = self.app.store.is_online();
         self.send(&[Event::Hello { head, marks, core_online }]).await?;
         self.position = after.unwrap_or(head);

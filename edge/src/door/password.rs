@@ -87,7 +87,8 @@ pub fn hash(password: &[u8]) -> String {
 
 fn verify(password: &[u8], phc: &str, memory: &mut Memory) -> bool {
     let Ok(parsed) = PasswordHash::new(phc) else { return false };
-    let (Ok(algorithm), Ok(params)) = (Algorithm::try_from(parsed.algorithm.as_str()), Params::try_from(&parsed)) else {
+    let (Ok(algorithm), Ok(params)) = (Algorithm::try_from(parsed.algorithm.as_str()), Params::try_from(&parsed))
+    else {
         return false;
     };
     let version = parsed.version.map_or(Ok(Version::default()), Version::try_from);

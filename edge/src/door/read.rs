@@ -69,7 +69,7 @@ pub async fn messages(
     query: Result<Query<PageQuery>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let room: RoomId = id(&room)?;
-    let Query(query) = query.map_err(bad_query)?;
+    let Query(query) = query.map_err(|rejection| bad_query(&rejection))?;
     let limit = query.limit.unwrap_or(PAGE_LEN_DEFAULT).clamp(1, PAGE_LEN_MAX);
     let before = query.before.map(LogIndex);
     let viewer = user.session.account;
@@ -132,7 +132,7 @@ pub fn id<T: FromStr>(text: &str) -> Result<T, Refusal> {
     text.parse().map_err(|_| Refusal::not_found())
 }
 
-pub fn bad_query(rejection: QueryRejection) -> Refusal {
+pub fn bad_query(rejection: &QueryRejection) -> Refusal {
     let title = format!("The address's query cannot be understood: {}.", rejection.body_text());
     Refusal::new(StatusCode::BAD_REQUEST, "bad-query", title)
 }

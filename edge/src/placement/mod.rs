@@ -13,6 +13,7 @@ pub use relay::{RelayClient, Reservations};
 
 use crate::{
     clock::{Monotonic, unix_ms},
+    session::random_hex,
     store::Store,
 };
 use book::Book;
@@ -40,6 +41,9 @@ const RENEW_EVERY: Duration = Duration::from_millis(schulhof_wire::node::RESERVA
 const HELD_MAX_MS: u64 = TICKET_AGE_MAX_MS;
 /// When there is no node at all, browsers come back after this and as much again at most.
 const RETRY_MS: u32 = 3_000;
+
+/// Bytes of a ticket's random name.
+const TICKET_ID_LEN: usize = 16;
 
 /// Who wants a ticket.
 #[derive(Debug, Clone)]
@@ -129,10 +133,9 @@ impl Placement {
     }
 
     fn claims(&self, conference: &ConferenceView, person: Person, placed: &Placed) -> Option<Claims> {
-        let id: [u8; 16] = rand::random();
         Some(Claims {
             v: VERSION,
-            id: id.iter().map(|byte| format!("{byte:02x}")).collect(),
+            id: random_hex::<TICKET_ID_LEN>(),
             school: self.school.clone(),
             room: conference.conference.clone(),
             account: person.account,
@@ -161,9 +164,8 @@ impl Placement {
     async fn hold(&self, conference: &ConferenceId, mut held: Placed, wanted: u32) -> Option<Placed> {
         let wanted = wanted.max(held.participants);
         match self.reserve(&held.primary, conference, wanted).await {
-            Reserved::Yes => {}
             // The relay holds what it has promised; that it cannot be asked for a moment changes nothing.
-            Reserved::Unreachable => {}
+            Reserved::Yes | Reserved::Unreachable => {}
             Reserved::Full { .. } | Reserved::TooLarge => {
                 self.release(&held.primary, conference).await;
                 if let Some(standby) = &held.standby {

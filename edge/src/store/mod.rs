@@ -9,9 +9,12 @@
 //! writing only while the overlay changes, never during a sync to disk.
 
 mod error;
+mod frame;
 mod kv;
+mod logins;
 mod reader;
 mod space;
+mod stage;
 mod tables;
 mod writer;
 

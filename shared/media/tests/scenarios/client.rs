@@ -199,7 +199,7 @@ impl Client {
     /// Takes the answer and sends the first connectivity check.
     pub fn answered(&mut self, now: Instant, session: SessionId, answer: &str) {
         self.session = Some(session);
-        self.answer = answer.to_owned();
+        answer.clone_into(&mut self.answer);
         let value = |key: &str| answer.lines().find_map(|line| line.strip_prefix(key)).unwrap().to_owned();
         self.ufrag = value("a=ice-ufrag:");
         self.password = value("a=ice-pwd:");
@@ -356,10 +356,10 @@ impl Client {
                 payload_feedbacks::picture_loss_indication::PictureLossIndication,
                 transport_feedbacks::transport_layer_nack::TransportLayerNack,
             };
-            if let Some(pli) = packet.as_any().downcast_ref::<PictureLossIndication>() {
-                if let Some(sender) = self.senders.values_mut().find(|sender| sender.ssrc == pli.media_ssrc) {
-                    sender.key_frame_wanted = true;
-                }
+            if let Some(pli) = packet.as_any().downcast_ref::<PictureLossIndication>()
+                && let Some(sender) = self.senders.values_mut().find(|sender| sender.ssrc == pli.media_ssrc)
+            {
+                sender.key_frame_wanted = true;
             }
             if let Some(nack) = packet.as_any().downcast_ref::<TransportLayerNack>()
                 && self.repairs
@@ -494,7 +494,9 @@ impl Client {
             // The marker and the timestamp of the original matter to decoders only; the test's pictures are whole.
             packets.push(rtp(offer::RTX, false, sender.rtx_sequence, sender.timestamp, ssrc + 50, extension, &payload));
         }
-        packets.iter().for_each(|packet| self.seal(packet));
+        for packet in &packets {
+            self.seal(packet);
+        }
     }
 
     pub fn seal(&mut self, packet: &[u8]) {

@@ -206,33 +206,28 @@ impl World {
     }
 
     pub fn roster(&self, client: usize) -> Vec<Participant> {
-        let rosters = self.told(client).iter().rev();
+        let mut rosters = self.told(client).iter().rev();
         rosters
-            .filter_map(
-                |message| if let ToClient::Roster { participants } = message { Some(participants) } else { None },
-            )
-            .next()
+            .find_map(|message| if let ToClient::Roster { participants } = message { Some(participants) } else { None })
             .cloned()
             .unwrap_or_default()
     }
 
     pub fn slots(&self, client: usize) -> (Vec<Slot>, Vec<Slot>) {
-        let slots = self.told(client).iter().rev();
+        let mut slots = self.told(client).iter().rev();
         slots
-            .filter_map(|message| {
+            .find_map(|message| {
                 if let ToClient::Slots { audio, video } = message { Some((audio.clone(), video.clone())) } else { None }
             })
-            .next()
             .unwrap_or_default()
     }
 
     pub fn speakers(&self, client: usize) -> Vec<Speaker> {
-        let speakers = self.told(client).iter().rev();
+        let mut speakers = self.told(client).iter().rev();
         speakers
-            .filter_map(
+            .find_map(
                 |message| if let ToClient::Speakers { speakers } = message { Some(speakers.clone()) } else { None },
             )
-            .next()
             .unwrap_or_default()
     }
 

@@ -83,3 +83,16 @@ fn send(
     let cpu_s = (own_thread_cpu_ns()? - cpu) as f64 / 1e9;
     Ok(packets as f64 / cpu_s)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_floor_is_measured_for_runs_of_any_length() {
+        for burst in [1, 7] {
+            let per_cpu_s = per_cpu_s(3, burst, 500, Duration::from_millis(30)).unwrap();
+            assert!(per_cpu_s.is_finite() && per_cpu_s > 1_000.0, "{per_cpu_s}");
+        }
+    }
+}

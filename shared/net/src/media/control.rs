@@ -20,7 +20,7 @@ use schulhof_wire::{
     problem::Problem,
 };
 use std::{collections::HashMap, sync::Arc, time::Duration};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 /// A join whose control channel is not opened for this long is taken back.
 const OPEN_MAX: Duration = Duration::from_secs(10);
@@ -41,11 +41,13 @@ const IDLE: Duration = Duration::from_millis(CONTROL_IDLE_MS as u64);
 pub(super) struct Channels {
     expected: Mutex<HashMap<SessionId, Arc<Mailbox>>>,
     commands: Commands,
+    /// Channels that are open now.
+    open: watch::Sender<usize>,
 }
 
 impl Channels {
     pub fn new(commands: Commands) -> Self {
-        Self { expected: Mutex::default(), commands }
+        Self { expected: Mutex::default(), commands, open: watch::Sender::new(0) }
     }
 
     /// Keeps a channel ready for a while. To be called within the runtime.
@@ -60,10 +62,17 @@ impl Channels {
         });
     }
 
+    /// Waits until the last channel has closed.
+    pub async fn closed(&self) {
+        // An error would mean that the sender, which is ours, is gone.
+        let _ = self.open.subscribe().wait_for(|open| *open == 0).await;
+    }
+
     /// The first who asks gets it; nobody after.
     fn take(&self, session: SessionId) -> Option<Open> {
         let mailbox = self.expected.lock().remove(&session)?;
-        Some(Open { session, mailbox, commands: self.commands.clone() })
+        self.open.send_modify(|open| *open += 1);
+        Some(Open { session, mailbox, commands: self.commands.clone(), open: self.open.clone() })
     }
 }
 
@@ -93,10 +102,12 @@ struct Open {
     session: SessionId,
     mailbox: Arc<Mailbox>,
     commands: Commands,
+    open: watch::Sender<usize>,
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
+        self.open.send_modify(|open| *open -= 1);
         let (session, commands) = (self.session, self.commands.clone());
         let leave = move || Command::Leave { session, reason: LeaveReason::Left };
         if commands.try_send(leave()).is_err()

@@ -2,6 +2,7 @@
 
 use super::{
     config::{Config, ConfigProblem},
+    control::Channels,
     door::{self, Door},
     http,
     meter::{Meter, Snapshot, Status},
@@ -49,6 +50,7 @@ pub struct Handle {
     kind: NodeKind,
     participants_max: u32,
     commands: Commands,
+    channels: Arc<Channels>,
     meter: Arc<Meter>,
     stop: watch::Sender<bool>,
     http: JoinHandle<()>,
@@ -77,6 +79,7 @@ pub async fn serve_gated(config: Config, gate: Gate) -> Result<Handle, StartErro
     let ended = start(worker)?;
     let (stop, stopped) = watch::channel(false);
     let door = Door::new(config.name.clone(), config.kind, config.ticket_keys, commands.clone(), meter.clone());
+    let channels = door.channels.clone();
     let http = tokio::spawn(http::serve(tcp, door::router(door), stopped));
     Ok(Handle {
         addr,
@@ -84,6 +87,7 @@ pub async fn serve_gated(config: Config, gate: Gate) -> Result<Handle, StartErro
         kind: config.kind,
         participants_max: config.participants_max,
         commands,
+        channels,
         meter,
         stop,
         http,
@@ -146,8 +150,8 @@ impl Handle {
             if self.commands.send(Command::Stop).await.is_ok() {
                 self.failed().await;
             }
-            // The last words are in the mailboxes; the channels' tasks send them.
-            tokio::time::sleep(GOODBYE_MAX / 5).await;
+            // The last words are in the mailboxes; each channel sends them and closes.
+            self.channels.closed().await;
         };
         let _ = tokio::time::timeout(GOODBYE_MAX, goodbye).await;
         let _ = self.stop.send(true);

@@ -111,25 +111,26 @@ fn collect(root: &Path, folder: &Path, files: &mut Vec<String>) -> io::Result<()
 
 /// The table as a Rust expression. `name.gz` stands beside `name` and becomes a part of it.
 fn table(dist: &Path, files: &[String]) -> String {
-    let mut table = String::from("&[\n");
-    for name in files.iter().filter(|name| !name.ends_with(".gz")) {
+    let include = |name: &str| {
         let path = dist.join(name);
-        let etag = etag(&fs::read(&path).expect("the built client can be read"));
+        format!("include_bytes!({:?})", path.to_str().expect("the build folder's path is Unicode"))
+    };
+    let entries = files.iter().filter(|name| name.rsplit('.').next() != Some("gz")).map(|name| {
+        let bytes = fs::read(dist.join(name)).expect("the built client can be read");
         let zipped = format!("{name}.gz");
-        let gzip = if files.binary_search(&zipped).is_ok() {
-            format!("Some(include_bytes!({:?}))", dist.join(&zipped))
-        } else {
-            "None".to_owned()
+        let gzip = match files.binary_search(&zipped) {
+            Ok(_) => format!("Some({})", include(&zipped)),
+            Err(_) => "None".to_owned(),
         };
-        table.push_str(&format!(
-            "({name:?}, Asset {{ bytes: include_bytes!({path:?}), gzip: {gzip}, content_type: {:?}, etag: {etag:?}, \
-             immutable: {} }}),\n",
+        format!(
+            "({name:?}, Asset {{ bytes: {}, gzip: {gzip}, content_type: {:?}, etag: {:?}, immutable: {} }}),\n",
+            include(name),
             content_type(name),
+            etag(&bytes),
             name.starts_with("assets/"),
-        ));
-    }
-    table.push(']');
-    table
+        )
+    });
+    format!("&[\n{}]", entries.collect::<String>())
 }
 
 fn content_type(name: &str) -> &'static str {
@@ -149,8 +150,8 @@ fn content_type(name: &str) -> &'static str {
 
 /// FNV-1a of 64 bits: tells versions of one file apart, nothing more.
 fn etag(bytes: &[u8]) -> String {
-    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
     format!("\"{hash:016x}\"")
 }

@@ -43,11 +43,6 @@ export class Heights {
     return i === undefined ? null : (this.offsets()[i] ?? null);
   }
 
-  /** The row at a height; the last one below the end. */
-  at(y: number): string | null {
-    return this.keys[this.indexAt(y)] ?? null;
-  }
-
   range(top: number, viewport: number): Range {
     if (this.keys.length === 0) return { start: 0, end: 0, before: 0 };
     const start = this.indexAt(top - OVERSCAN_PX);
@@ -55,7 +50,8 @@ export class Heights {
     return { start, end, before: this.offsets()[start] ?? 0 };
   }
 
-  private indexAt(y: number): number {
+  /** The row at a height; the last one below the end. */
+  indexAt(y: number): number {
     const sums = this.offsets();
     let low = 0;
     let high = Math.max(0, this.keys.length - 1);

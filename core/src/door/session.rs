@@ -124,7 +124,7 @@ async fn converse(
         }
         Err(_) => return Err(End::Say(ToBox::Redirect { leader: None })),
     };
-    let mut head = blocking(handle, |store, school| store.head(school), &school).await?;
+    let mut head = blocking(handle, crate::state::Store::head, &school).await?;
     let mut session = CoreSession::accept(&hello, who, *head.borrow_and_update())?;
     let present = matches!(who, Peer::Box(_)).then(|| door.present.enter(&school, session.cursor()));
     tracing::info!(?who, %school, after = session.cursor().0, head = head.borrow().0, "a sync session begins");

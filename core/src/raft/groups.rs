@@ -94,7 +94,7 @@ pub struct GroupStatus {
 
 /// All groups of this node, over one log.
 pub struct Groups {
-    groups: BTreeMap<Group, GroupHandle>,
+    handles: BTreeMap<Group, GroupHandle>,
     peers: Arc<Peers>,
     log: Log,
     settings: Settings,
@@ -118,7 +118,7 @@ impl Groups {
         let log = tokio::task::spawn_blocking(open).await.map_err(io::Error::other)??;
 
         let members: Vec<NodeId> = peers.members().map(|member| member.id).collect();
-        let mut groups = BTreeMap::new();
+        let mut handles = BTreeMap::new();
         for &group in &numbers {
             let path = dir.join("state").join(format!("group-{group}.redb"));
             let cache_len = settings.state_cache_len / numbers.len();
@@ -141,13 +141,13 @@ impl Groups {
                 .await
                 .map_err(|e| io::Error::other(format!("group {group}: {e}")))?;
             let home = members[(group.0 as usize - 1) % members.len()];
-            groups.insert(group, GroupHandle { raft, store, machine, rejoin, home });
+            handles.insert(group, GroupHandle { raft, store, machine, rejoin, home });
         }
-        Ok(Arc::new(Self { groups, peers, log, settings }))
+        Ok(Arc::new(Self { handles, peers, log, settings }))
     }
 
     pub fn get(&self, group: Group) -> Option<&GroupHandle> {
-        self.groups.get(&group)
+        self.handles.get(&group)
     }
 
     pub fn peers(&self) -> &Peers {
@@ -167,19 +167,19 @@ impl Groups {
                 members: voters.filter_map(|id| self.peers.name(id)).collect(),
             }
         };
-        self.groups.iter().map(status).collect()
+        self.handles.iter().map(status).collect()
     }
 
     /// Begins groups that do not exist anywhere, keeps leaders spread, lets the log forget. Until it is dropped.
     pub async fn tend(&self) {
-        let begin = join_all(self.groups.iter().map(|(&group, handle)| self.begin(group, handle)));
+        let begin = join_all(self.handles.iter().map(|(&group, handle)| self.begin(group, handle)));
         let care = async {
             let mut steady = BTreeMap::new();
             let mut every = tokio::time::interval(TEND_EVERY);
             every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 every.tick().await;
-                for (&group, handle) in &self.groups {
+                for (&group, handle) in &self.handles {
                     self.give_lead_home(group, handle, steady.entry(group).or_insert(0)).await;
                     let store = handle.store.clone();
                     // A failure shows at the next apply too, and there it ends the node.
@@ -256,7 +256,7 @@ impl Groups {
             return;
         }
         for group in holding {
-            let Some(handle) = self.groups.get(&group) else { continue };
+            let Some(handle) = self.handles.get(&group) else { continue };
             let (snapshot, applied) = {
                 let metrics = handle.raft.metrics();
                 let metrics = metrics.borrow_watched();
@@ -287,7 +287,7 @@ impl Groups {
                 }
             })
         };
-        select_all(self.groups.iter().map(watch)).await.0
+        select_all(self.handles.iter().map(watch)).await.0
     }
 
     /// Gives the groups that this node leads to the follower that is furthest; waits a little for it to take over.
@@ -309,18 +309,18 @@ impl Groups {
                 }
             }
         };
-        join_all(self.groups.values().map(hand_over)).await;
+        join_all(self.handles.values().map(hand_over)).await;
     }
 
     /// Stops the groups, makes the state durable, closes the log.
     pub async fn shutdown(self: Arc<Self>) {
-        for (group, handle) in &self.groups {
+        for (group, handle) in &self.handles {
             if let Err(e) = handle.raft.shutdown().await {
                 tracing::warn!(group = group.0, "a group did not stop cleanly: {e}");
             }
         }
         let close = move || {
-            for (group, handle) in &self.groups {
+            for (group, handle) in &self.handles {
                 if let Err(e) = handle.store.make_durable() {
                     tracing::error!(group = group.0, "the state cannot be made durable: {e}");
                 }

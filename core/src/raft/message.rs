@@ -22,7 +22,7 @@ pub const REQUEST_MAX: Duration = Duration::from_secs(2);
 /// One part of a snapshot that is not taken for this long: the transfer has failed.
 pub const PART_MAX: Duration = Duration::from_secs(10);
 /// The receiver installs a snapshot in one transaction before it answers.
-pub const INSTALL_MAX: Duration = Duration::from_secs(600);
+pub const INSTALL_MAX: Duration = Duration::from_mins(10);
 
 pub const KIND_REQUEST: u8 = 0;
 pub const KIND_SNAPSHOT: u8 = 1;

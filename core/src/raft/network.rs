@@ -79,7 +79,7 @@ impl Client {
                 .await
                 .map_err(|e| failed(&e))?
                 .map_err(|e| failed(&e))?;
-            let read = tokio::task::spawn_blocking(move || (dump.next(), dump)).await.map_err(|e| failed(&e))?;
+            let read = tokio::task::spawn_blocking(move || (dump.next_chunk(), dump)).await.map_err(|e| failed(&e))?;
             dump = read.1;
             part = read.0.map_err(|e| failed(&e))?.map(Part::Chunk);
         }
@@ -108,13 +108,13 @@ impl RaftNetworkV2<TypeConfig> for Client {
     }
 
     /// Several at once; answers in the order of the requests.
-    fn stream_append<'s, S>(
-        &'s mut self,
+    fn stream_append<S>(
+        &mut self,
         input: S,
         _option: RPCOption,
     ) -> BoxFuture<
-        's,
-        Result<BoxStream<'s, Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>>, RPCError<TypeConfig>>,
+        '_,
+        Result<BoxStream<'_, Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>>, RPCError<TypeConfig>>,
     >
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,

@@ -99,18 +99,29 @@ impl RaftStateMachine<TypeConfig> for Machine {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotData) -> io::Result<()> {
-        let SnapshotData::Received(received) = snapshot else {
-            return Err(io::Error::other("only a received snapshot can be installed"));
-        };
-        let (store, meta) = (self.store.clone(), meta.clone());
-        blocking(move || received.install(&meta, &store)).await
+        let (machine, meta) = (self.clone(), meta.clone());
+        blocking(move || {
+            let received = match snapshot {
+                SnapshotData::Received(received) => received,
+                SnapshotData::Own(mut dump) => {
+                    let mut received = machine.receive()?;
+                    while let Some(chunk) = dump.next_chunk()? {
+                        received.write(&chunk)?;
+                    }
+                    received
+                }
+            };
+            received.install(&meta, &machine.store)
+        })
+        .await
     }
 
     /// The state is persistent: the current snapshot is whatever is applied now.
     async fn get_current_snapshot(&mut self) -> io::Result<Option<SnapshotOf<TypeConfig, SnapshotData>>> {
         let store = self.store.clone();
-        let dump = blocking(move || Dump::new(&store)).await?;
-        Ok(dump.map(|(meta, dump)| SnapshotOf::<TypeConfig, _> { meta, snapshot: SnapshotData::Own(dump) }))
+        let (meta, dump) = blocking(move || Dump::new(&store)).await?;
+        let snapshot = SnapshotOf::<TypeConfig, _> { meta, snapshot: SnapshotData::Own(Box::new(dump)) };
+        Ok(Some(snapshot).filter(|snapshot| snapshot.meta.last_log_id.is_some()))
     }
 }
 
@@ -122,16 +133,12 @@ impl RaftSnapshotBuilder<TypeConfig> for Machine {
         let store = self.store.clone();
         let (durable, membership, dump) = blocking(move || {
             let (durable, membership) = store.make_durable()?;
-            Ok((durable, membership, Dump::new(&store)?))
+            // It may be further on by now; what is promised is what is durable.
+            let (_, dump) = Dump::new(&store)?;
+            Ok((durable, membership, dump))
         })
         .await?;
-        match dump {
-            // The dump may be further on; the promise is for what is durable.
-            Some((_, dump)) => Ok(SnapshotOf::<TypeConfig, _> {
-                meta: SnapshotMeta { last_log_id: durable, last_membership: membership },
-                snapshot: SnapshotData::Own(dump),
-            }),
-            None => Err(io::Error::other("there is nothing to make a snapshot of")),
-        }
+        let meta = SnapshotMeta { last_log_id: durable, last_membership: membership };
+        Ok(SnapshotOf::<TypeConfig, _> { meta, snapshot: SnapshotData::Own(Box::new(dump)) })
     }
 }

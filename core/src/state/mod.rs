@@ -28,3 +28,6 @@ fn io_error(error: impl Into<redb::Error>) -> std::io::Error {
         other => std::io::Error::other(other.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

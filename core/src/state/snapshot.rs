@@ -44,7 +44,7 @@ pub enum Chunk {
 /// What openraft passes around as a snapshot.
 pub enum SnapshotData {
     /// Of this node, to be sent.
-    Own(Dump),
+    Own(Box<Dump>),
     /// Of another node, to be installed.
     Received(Received),
 }
@@ -68,11 +68,10 @@ enum Next {
 }
 
 impl Dump {
-    /// As of now; `None` if nothing was ever applied.
-    pub(super) fn new(store: &Store) -> io::Result<Option<(SnapshotMeta, Self)>> {
+    /// As of now.
+    pub(super) fn new(store: &Store) -> io::Result<(SnapshotMeta, Self)> {
         let txn = store.db.begin_read().map_err(io_error)?;
-        let (applied, membership): (Option<LogId>, StoredMembership) = store.applied_in(&txn)?;
-        let Some(applied) = applied else { return Ok(None) };
+        let (applied, membership): (Option<LogId>, StoredMembership) = Store::applied_in(&txn)?;
         let dump = Self {
             group: store.group,
             state: txn.open_table(STATE).map_err(io_error)?,
@@ -80,11 +79,11 @@ impl Dump {
             next: Next::Begin,
             records: 0,
         };
-        Ok(Some((SnapshotMeta { last_log_id: Some(applied), last_membership: membership }, dump)))
+        Ok((SnapshotMeta { last_log_id: applied, last_membership: membership }, dump))
     }
 
     /// The next chunk. Blocks.
-    pub fn next(&mut self) -> io::Result<Option<Chunk>> {
+    pub fn next_chunk(&mut self) -> io::Result<Option<Chunk>> {
         use std::ops::Bound::{Excluded, Unbounded};
         let chunk = match std::mem::replace(&mut self.next, Next::Nothing) {
             Next::Begin => {

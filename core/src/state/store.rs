@@ -96,10 +96,10 @@ impl Store {
 
     /// Last applied log id and membership.
     pub fn applied(&self) -> io::Result<(Option<LogId>, StoredMembership)> {
-        self.applied_in(&self.db.begin_read().map_err(io_error)?)
+        Self::applied_in(&self.db.begin_read().map_err(io_error)?)
     }
 
-    pub(super) fn applied_in(&self, txn: &ReadTransaction) -> io::Result<(Option<LogId>, StoredMembership)> {
+    pub(super) fn applied_in(txn: &ReadTransaction) -> io::Result<(Option<LogId>, StoredMembership)> {
         let meta = txn.open_table(META).map_err(io_error)?;
         Ok((load(&meta, APPLIED)?.flatten(), load(&meta, MEMBERSHIP)?.unwrap_or_default()))
     }

@@ -21,7 +21,7 @@ use tempfile::TempDir;
 /// Short enough for tests, long enough for a busy machine.
 pub const HEARTBEAT_MS: u64 = 100;
 /// Whatever is waited for has come within this time, or never will.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Polls until there is something.
 pub async fn eventually<R>(what: &str, mut poll: impl AsyncFnMut() -> Option<R>) -> R {

@@ -54,10 +54,10 @@ describe('heights of a virtual list', () => {
     expect(heights.measure('k1', 0)).toBe(false);
     expect(heights.offsetOf('k1')).toBe(120);
     expect(heights.total).toBe(120 + 9_999 * 50);
-    expect(heights.at(119)).toBe('k0');
-    expect(heights.at(120)).toBe('k1');
-    expect(heights.at(-5)).toBe('k0');
-    expect(heights.at(1e9)).toBe('k9999');
+    expect(heights.indexAt(119)).toBe(0);
+    expect(heights.indexAt(120)).toBe(1);
+    expect(heights.indexAt(-5)).toBe(0);
+    expect(heights.indexAt(1e9)).toBe(9_999);
   });
 
   it('keep what was measured when older rows come in above', () => {

@@ -120,4 +120,30 @@ describe('timeline', () => {
     await line.load();
     expect(line.status.value).toMatchObject({ failed: false, loaded: true });
   });
+
+  it('brings the older ones that were asked for while the newest were on their way', async () => {
+    const line = timeline((before) =>
+      before === null ? { items: [view(2, 20)], older: 20 } : { items: [view(1, 10)], older: null },
+    );
+    await line.load();
+    const again = line.load();
+    const older = line.loadOlder();
+    await Promise.all([again, older]);
+    await expect.poll(() => texts(line)).toEqual(['m1', 'm2']);
+    expect(line.status.value).toMatchObject({ loading: false, hasOlder: false });
+  });
+
+  it('does not put an older page before messages that it does not join', async () => {
+    let older: (page: MessagePage) => void = () => {};
+    let newest: MessagePage = { items: [view(2, 20)], older: 20 };
+    const line = timeline((before) => (before === null ? newest : new Promise((resolve) => (older = resolve))));
+    await line.load();
+    const late = line.loadOlder();
+    newest = { items: [view(9, 900)], older: 900 };
+    await line.load();
+    older({ items: [view(1, 10)], older: null });
+    await late;
+    expect(texts(line)).toEqual(['m9']);
+    expect(line.status.value.hasOlder).toBe(true);
+  });
 });

@@ -45,6 +45,10 @@ export class Timeline {
   private older: LogIndex | null = null;
   /** What came live while a page was on its way: the page may be older. */
   private meanwhile: MessageView[] | null = null;
+  /** Older messages were asked for while the newest were on their way. */
+  private olderWanted = false;
+  /** Counts beginnings anew: an older page that was asked for before one does not join what came with it. */
+  private era = 0;
 
   constructor(
     readonly room: RoomId,
@@ -85,19 +89,28 @@ export class Timeline {
     for (const [key, message] of this.messages) {
       if (!joins || message.index === null) this.messages.delete(key);
     }
-    if (!this.state.value.loaded || !joins) this.older = page.older;
+    if (!this.state.value.loaded || !joins) {
+      this.older = page.older;
+      this.era += 1;
+    }
     for (const message of [...page.items, ...(this.meanwhile ?? [])]) this.put(message);
     this.meanwhile = null;
     this.state.set({ loaded: true, loading: false, failed: false, hasOlder: this.older !== null });
     this.show();
+    const { olderWanted } = this;
+    this.olderWanted = false;
+    if (olderWanted) void this.loadOlder();
   }
 
   async loadOlder(): Promise<void> {
     const { loaded, loading } = this.state.value;
+    if (this.meanwhile) this.olderWanted = true;
     if (!loaded || loading || this.older === null) return;
     this.state.update((state) => ({ ...state, loading: true, failed: false }));
+    const { era } = this;
     try {
       const page = await this.fetchPage(this.room, this.older, PAGE_LEN);
+      if (era !== this.era) return;
       this.older = page.older;
       for (const message of page.items) this.put(message);
       this.state.set({ loaded: true, loading: false, failed: false, hasOlder: this.older !== null });

@@ -72,6 +72,8 @@ impl MediaProcess {
         std::fs::write(&path, toml::to_string(&config)?)?;
         let mut command = Command::new(&program.bin);
         command.arg(program.subcommand).arg("--config").arg(&path).stdin(Stdio::null()).stdout(Stdio::null());
+        // What goes wrong is shown between the rows; that it started is not.
+        command.env("RUST_LOG", "warn");
         let child =
             lifeline::tie(&mut command).spawn().with_context(|| format!("cannot start {}", program.bin.display()))?;
         let mut process = Self { child, addr: listen, admin, issuer, _folder: folder };

@@ -1,5 +1,5 @@
 // Tries the client against a system that runs (`schulhof up --ready-file FILE`), with real browsers and real media:
-// messages and their marks, a conference of three, the death of the box's media node.
+// messages and their marks, a conference of three, the death of the box's media node, a relay that hangs.
 // `npm run try -- FILE [FOLDER for pictures]`
 import { mkdir, readFile } from 'node:fs/promises';
 import { chromium } from 'playwright-core';
@@ -103,6 +103,17 @@ try {
   await until('hand is up again', () => teacher.locator('.hand').count());
   console.log(JSON.stringify(await snapshot(teacher)));
   await teacher.screenshot({ path: `${folder}/try-failover.png` });
+  const relay = record.nodes.find((node) => node.kind === 'relay');
+  await until('the box has a media node again', async () => (await fetch(`${box.media.admin}/readyz`).catch(() => null))?.ok);
+  console.log('relay', relay.pid, 'hangs');
+  process.kill(relay.pid, 'SIGSTOP');
+  const hung = performance.now();
+  try {
+    for (const page of people) await until('is back at the box', async () => (await snapshot(page))?.nodeKind === 'box' && sees(page));
+    console.log(`all of them ${Math.round(performance.now() - hung)} ms after the node hung`);
+  } finally {
+    process.kill(relay.pid, 'SIGCONT');
+  }
   await teacher.click('[data-action=leave]');
   await teacher.click('[data-action=leave-all]');
   await until('ended for all', async () => (await emilia.locator('.empty').count()) && (await noah.locator('.empty').count()));

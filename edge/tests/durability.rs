@@ -221,32 +221,34 @@ async fn a_full_disk_refuses_operations_while_reading_and_the_core_go_on() {
     Browser::signed_in(&nord, "ali", "ali-1").await;
 }
 
+/// A disk in memory that counts its syncs, and takes as long for one as a slow disk.
+#[derive(Debug)]
+struct Counting(InMemoryBackend, Arc<AtomicU64>);
+impl StorageBackend for Counting {
+    fn len(&self) -> Result<u64, std::io::Error> {
+        self.0.len()
+    }
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), std::io::Error> {
+        self.0.read(offset, out)
+    }
+    fn set_len(&self, len: u64) -> Result<(), std::io::Error> {
+        self.0.set_len(len)
+    }
+    fn sync_data(&self) -> Result<(), std::io::Error> {
+        // As long as a slow disk takes: others queue up meanwhile.
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        self.1.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), std::io::Error> {
+        self.0.write(offset, data)
+    }
+}
+
 #[tokio::test]
 async fn many_submissions_share_few_commits() {
     let folder = tempfile::tempdir().unwrap();
     let syncs = Arc::new(AtomicU64::new(0));
-    #[derive(Debug)]
-    struct Counting(InMemoryBackend, Arc<AtomicU64>);
-    impl StorageBackend for Counting {
-        fn len(&self) -> Result<u64, std::io::Error> {
-            self.0.len()
-        }
-        fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), std::io::Error> {
-            self.0.read(offset, out)
-        }
-        fn set_len(&self, len: u64) -> Result<(), std::io::Error> {
-            self.0.set_len(len)
-        }
-        fn sync_data(&self) -> Result<(), std::io::Error> {
-            // As long as a slow disk takes: others queue up meanwhile.
-            std::thread::sleep(std::time::Duration::from_millis(5));
-            self.1.fetch_add(1, Ordering::SeqCst);
-            Ok(())
-        }
-        fn write(&self, offset: u64, data: &[u8]) -> Result<(), std::io::Error> {
-            self.0.write(offset, data)
-        }
-    }
     let of_opener = syncs.clone();
     let opener: store::Opener =
         Box::new(move || Database::builder().create_with_backend(Counting(InMemoryBackend::new(), of_opener.clone())));

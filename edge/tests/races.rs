@@ -107,7 +107,7 @@ async fn who_hangs_up_while_a_ticket_is_made_does_not_move_the_conference() {
     let node = MediaNode { name: id("relay-1"), kind: NodeKind::Relay, url: "http://localhost:8490".to_owned() };
     let relay = Arc::new(Relay { node, answer: Mutex::new(Some(Reserved::Yes)), asked: Notify::new() });
     let relays: Vec<Arc<dyn Reservations>> = vec![relay.clone()];
-    let options = Options { own: Some(30), relays, ..Options::in_folder(folder.path()) };
+    let options = Options { relays, own: Some(30), ..Options::in_folder(folder.path()) };
     let nord = Nord::with(options, folder.path(), Log::with_school());
     nord.connect().await;
     let mut weber = Browser::signed_in(&nord, "weber", "weber-1").await;

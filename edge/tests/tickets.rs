@@ -55,7 +55,7 @@ impl Reservations for Relay {
 
 async fn nord(folder: &Path, own: Option<u32>, relays: &[&Arc<Relay>]) -> Nord {
     let relays = relays.iter().map(|relay| (*relay).clone() as Arc<dyn Reservations>).collect();
-    let options = Options { own, relays, ..Options::in_folder(folder) };
+    let options = Options { relays, own, ..Options::in_folder(folder) };
     let nord = Nord::with(options, folder, Log::with_school());
     nord.connect().await;
     nord.app.placement.own_node_ready();
@@ -76,7 +76,7 @@ async fn ticket(browser: &Browser, conference: &str) -> TicketAnswer {
 async fn granted(browser: &Browser, conference: &str) -> (String, Claims) {
     match ticket(browser, conference).await {
         TicketAnswer::Granted { ticket, claims } => (ticket, claims),
-        queued => panic!("{queued:?}"),
+        queued @ TicketAnswer::Queued { .. } => panic!("{queued:?}"),
     }
 }
 

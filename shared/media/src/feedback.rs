@@ -16,8 +16,6 @@ use std::time::{Duration, Instant};
 
 /// Reports go out this often.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-/// A slot with fewer packets since the last report says nothing about the line.
-const PACKETS_TELLING: u32 = 20;
 /// Bounds of a believable round trip.
 const RTT_MIN: Duration = Duration::from_millis(10);
 const RTT_MAX: Duration = Duration::from_millis(500);
@@ -172,8 +170,8 @@ impl Engine {
             }
         }
         let (_, slot) = session.slot_of(report.ssrc)?;
-        let telling = slot.take_packets_since_report() >= PACKETS_TELLING;
-        (slot.medium == Medium::Video && telling).then_some(report.fraction_lost)
+        let loss = slot.loss_of_line(report.fraction_lost);
+        loss.filter(|_| slot.medium == Medium::Video)
     }
 
     /// The engine's clock as an NTP timestamp (RFC 3550 §4).

@@ -189,6 +189,11 @@ impl<O: Clone + PartialEq> Rewriter<O> {
         Some((&epoch.origin, epoch.index_of(out)?, out, epoch.shift))
     }
 
+    /// Highest outgoing index so far.
+    pub fn top(&self) -> u64 {
+        self.top
+    }
+
     /// Timestamp that the stream has at `now`, for sender reports.
     pub fn timestamp_at(&self, now: Instant) -> Option<u32> {
         let pause = now.saturating_duration_since(self.sent_at?);

@@ -19,6 +19,9 @@ const VIDEO_STEP: u32 = 1;
 /// A listener may ask for a key frame of one slot at most this often; whoever needs more has a broken decoder.
 const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(500);
 
+/// A slot with fewer packets since the last report says nothing about the line.
+const PACKETS_TELLING: u32 = 20;
+
 /// Retransmissions on a stream of their own (RFC 4588).
 #[derive(Debug)]
 struct Rtx {
@@ -42,8 +45,8 @@ pub(crate) struct Slot {
     /// For sender reports.
     packets: u32,
     octets: u32,
-    /// Sent when the listener's last report came.
-    packets_reported: u32,
+    /// Packets and highest index when the listener's last report came.
+    reported: (u32, u64),
     key_frame_asked_at: Option<Instant>,
 }
 
@@ -62,6 +65,8 @@ impl Slot {
             Medium::Audio => (AUDIO_CLOCK_HZ, AUDIO_STEP),
             Medium::Video => (VIDEO_CLOCK_HZ, VIDEO_STEP),
         };
+        let rewriter = Rewriter::new(clock_hz, step, first);
+        let reported = (0, rewriter.top());
         Self {
             medium,
             ssrc,
@@ -71,10 +76,10 @@ impl Slot {
             height: 0,
             current: None,
             target: None,
-            rewriter: Rewriter::new(clock_hz, step, first),
+            rewriter,
             packets: 0,
             octets: 0,
-            packets_reported: 0,
+            reported,
             key_frame_asked_at: None,
         }
     }
@@ -171,11 +176,18 @@ impl Slot {
         Some((self.rewriter.timestamp_at(now)?, self.packets, self.octets))
     }
 
-    /// Packets since the listener's last report.
-    pub fn take_packets_since_report(&mut self) -> u32 {
-        let since = self.packets.wrapping_sub(self.packets_reported);
-        self.packets_reported = self.packets;
-        since
+    /// What of a reported loss (in 1/256) happened between here and the listener: numbers that were never sent, because
+    /// the publisher's packet was lost, are taken off. Nothing: too few packets since the last report to tell.
+    pub fn loss_of_line(&mut self, fraction_lost: u8) -> Option<u8> {
+        let (packets_before, top_before) = self.reported;
+        let packets = self.packets.wrapping_sub(packets_before);
+        let numbers = self.rewriter.top() - top_before;
+        self.reported = (self.packets, self.rewriter.top());
+        if packets < PACKETS_TELLING || numbers == 0 {
+            return None;
+        }
+        let never_sent = numbers.saturating_sub(u64::from(packets));
+        Some(fraction_lost.saturating_sub((never_sent * 256 / numbers).min(255) as u8))
     }
 
     /// May the listener ask for a key frame again? Counts as asked.

@@ -17,8 +17,19 @@ pub const RUN_BYTES_MAX: usize = 65_000;
 
 /// Bytes to one destination between two drains: 300 full packets, which is a key frame on each of nine slots.
 const OUTBOX_BYTES_MAX: usize = 384 * 1024;
-/// Memory that an idle outbox keeps, so that the next batch needs no allocation.
+/// Memory that an outbox keeps in any case, so that the next batch needs no allocation.
 const OUTBOX_BYTES_KEPT: usize = 32 * 1024;
+/// An outbox gives memory back once a batch has used less than this part of it: a busy one keeps what it needs.
+const OUTBOX_USE_MIN: usize = 8;
+
+/// Empties a buffer for the next batch.
+fn reuse(bytes: &mut Vec<u8>) {
+    let used = bytes.len();
+    bytes.clear();
+    if used < bytes.capacity() / OUTBOX_USE_MIN {
+        bytes.shrink_to(OUTBOX_BYTES_KEPT.max(2 * used));
+    }
+}
 
 /// Sealed packets to one destination, one behind the other. Reused; grows to the largest batch.
 #[derive(Debug, Default)]
@@ -76,8 +87,7 @@ impl Outbox {
             }
         }
         self.lens.clear();
-        self.bytes.clear();
-        self.bytes.shrink_to(OUTBOX_BYTES_KEPT);
+        reuse(&mut self.bytes);
     }
 }
 
@@ -109,8 +119,7 @@ impl Singles {
             sink.run(dest, packet, len);
             rest = after;
         }
-        self.bytes.clear();
-        self.bytes.shrink_to(OUTBOX_BYTES_KEPT);
+        reuse(&mut self.bytes);
     }
 }
 

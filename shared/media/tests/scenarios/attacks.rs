@@ -1,7 +1,8 @@
 //! Hostile packets change nothing, cost little, and are counted.
 
 use crate::{
-    client::{Client, Media, rtp},
+    client::Client,
+    sending::{Media, rtp},
     world::{World, claims},
 };
 use schulhof_media::DropReason;

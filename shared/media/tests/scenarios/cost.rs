@@ -2,7 +2,7 @@
 //! `cargo test -p schulhof-media --test scenarios -- --ignored --nocapture`.
 
 use crate::{
-    client::Media,
+    sending::Media,
     world::{World, instant},
 };
 use schulhof_media::TransmitSink;

@@ -1,6 +1,6 @@
 //! Media flows from one client to another, through real handshakes, and to nobody who should not have it.
 
-use crate::{client::Media, world::World};
+use crate::{sending::Media, world::World};
 use schulhof_media::DropReason;
 use schulhof_wire::media::{SourceKind, ToNode};
 

@@ -1,6 +1,6 @@
 //! Everybody hears the three loudest others.
 
-use crate::{client::Media, world::World};
+use crate::{sending::Media, world::World};
 use schulhof_wire::media::ParticipantId;
 
 fn ids(names: &[&str]) -> Vec<ParticipantId> {

@@ -9,6 +9,7 @@ mod hearing;
 mod joining;
 mod offer;
 mod repair;
+mod sending;
 mod standby;
 mod switching;
 mod world;

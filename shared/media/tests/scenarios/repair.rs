@@ -1,6 +1,6 @@
 //! Losses on either side are mended, key frames reach who asked for them, and reports are made.
 
-use crate::{client::Media, world::World};
+use crate::{sending::Media, world::World};
 use rtc_rtcp::{
     payload_feedbacks::picture_loss_indication::PictureLossIndication,
     receiver_report::ReceiverReport,
@@ -139,4 +139,17 @@ fn a_listener_with_lasting_losses_gets_smaller_layers_and_others_do_not() {
         assert_eq!(shown(&world, 1), layer, "second {second}");
         assert_eq!(shown(&world, 2), "anna/f");
     }
+}
+
+#[test]
+fn a_listener_is_not_blamed_for_what_the_publisher_s_line_lost() {
+    let mut world = watching();
+    world.clients[0].repairs = false;
+    world.losses.up = 25;
+    for _ in 0..8 {
+        let report = ReceptionReport { ssrc: world.clients[1].video_ssrc(0), fraction_lost: 64, ..Default::default() };
+        world.clients[1].send_rtcp(&ReceiverReport { ssrc: 1, reports: vec![report], ..Default::default() });
+        world.stream_ms(1_000, &[(0, Media::Camera)]);
+    }
+    assert_eq!(world.clients[1].video[0].last().unwrap().picture().3, "anna/f");
 }

@@ -2,7 +2,8 @@
 //! address, its session goes on.
 
 use crate::{
-    client::{Client, Media},
+    client::Client,
+    sending::Media,
     world::{World, engine},
 };
 use schulhof_wire::{media::SourceKind, ticket::MediaRole};

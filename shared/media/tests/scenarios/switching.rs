@@ -1,10 +1,7 @@
 //! The listener's decoder never notices that another source or layer is shown: numbers go on, and each change begins
 //! with a key frame.
 
-use crate::{
-    client::{Media, Packet},
-    world::World,
-};
+use crate::{client::Packet, sending::Media, world::World};
 use schulhof_wire::media::SourceKind;
 
 /// Numbers without a jump, one picture after the other, a key frame wherever who is shown changes.

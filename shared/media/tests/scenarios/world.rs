@@ -1,7 +1,8 @@
 //! A room in virtual time: real clients (ICE, DTLS, SRTP by the webrtc project's crates) against the engine, without
 //! sockets. Everything happens in one thread, in the order of the seed.
 
-use crate::client::{Client, Media};
+use crate::client::Client;
+use crate::sending::Media;
 use schulhof_media::{Config, DropReason, Engine, Joined, SessionId, TransmitSink};
 use schulhof_testkit::Rng;
 use schulhof_wire::{

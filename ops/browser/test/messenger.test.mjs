@@ -15,6 +15,8 @@ const DELIVERIES = 50;
 const HISTORY_LEN = 230;
 /** Rows that exist at once, however long the history is. */
 const ROWS_MAX = 80;
+/** Rows at the top of a history that are no messages: its beginning, a day, the line of what is new. */
+const FURNITURE_MAX = 3;
 /** The box notices a dead core by its silence (3 s), a core that is back by its next try. */
 const OUTAGE_NOTICED_MAX_MS = 20_000;
 const RECOVERY_MAX_MS = 40_000;
@@ -39,19 +41,16 @@ suite('messenger', (suite) => {
     const api = await Api.login(stack.url('nord'), pupils[1].login);
     const { room: id } = await api.room(room);
     await maria.goHome();
-    const page = { home: maria.page.getByRole('main'), list: maria.page.getByRole('navigation', { name: maria.words.nav.messages }) };
-    const unread = (where, count) => where.getByRole('link', { name: room }).getByText(maria.words.messages.unread(count));
+    const link = maria.page.getByRole('main').getByRole('link', { name: room });
     await api.post(id, ['eins', 'zwei', 'drei']);
-    await unread(page.home, 3).waitFor();
+    await link.getByText(maria.words.messages.unread(3)).waitFor();
     await maria.openRoom(room);
     await maria.message('drei').waitFor();
-    await unread(page.list, 3).waitFor({ state: 'detached' });
+    const asMaria = await Api.login(stack.url('nord'), teacher.login);
+    await until('the box has the read mark', 10_000, async () => (await asMaria.room(room)).unread === 0);
     await maria.goHome();
-    assert.equal(await page.home.getByRole('link', { name: room }).getByText(/ungelesen/).count(), 0);
-    await until('the box has the read mark', 5_000, async () => {
-      const unread = (await (await Api.login(stack.url('nord'), teacher.login)).room(room)).unread;
-      return unread === 0;
-    });
+    await link.waitFor();
+    assert.equal(await link.getByText(/ungelesen/).count(), 0);
   });
 
   suite.claim(`a message is seen in the other browser within ${DELIVERY_MEDIAN_MAX_MS} ms (median of ${DELIVERIES}) and gets both marks`, async () => {
@@ -121,7 +120,32 @@ suite('messenger', (suite) => {
     await emilia.message(texts.at(-1)).waitFor();
   });
 
+  suite.claim('at the top of what is loaded older messages come in by themselves, and what is read stays where it is', async () => {
+    await emilia.page.reload();
+    const log = emilia.page.getByRole('region', { name: emilia.words.messages.history });
+    await log.waitFor();
+    const rows = () => log.evaluate((element) => Number(element.querySelector('li')?.getAttribute('aria-setsize') ?? 0));
+    const atBeginning = async () => (await log.textContent()).includes(emilia.words.messages.beginning);
+    await until('the beginning is reached', 30_000, async () => {
+      const before = await rows();
+      await log.evaluate((element) => (element.scrollTop = 0));
+      await until('older messages come in, or there are none', 10_000, async () => (await rows()) > before || atBeginning());
+      if (await atBeginning()) return true;
+      const place = await log.evaluate((element) => {
+        const { top } = element.getBoundingClientRect();
+        const first = [...element.querySelectorAll('li')].find((row) => row.getBoundingClientRect().bottom > top);
+        return Number(first?.getAttribute('aria-posinset'));
+      });
+      const added = (await rows()) - before;
+      assert.ok(Math.abs(place - added) <= FURNITURE_MAX, `${added} rows came in above, and the window begins with row ${place}`);
+      return false;
+    });
+    await emilia.message('Willkommen in der 5a!').waitFor();
+    await emilia.page.getByRole('button', { name: emilia.words.messages.toNewest }).click();
+  });
+
   suite.claim('without the cloud messages arrive with the first mark only, and get the second one when it is back', async () => {
+    await emilia.page.reload();
     await Promise.all([maria.openRoom(room), emilia.openRoom(room)]);
     const loaded = await maria.page.evaluate(() => (window.mark = crypto.randomUUID()));
     stack.pauseCore();

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { before } from 'node:test';
 import { Api } from '../lib/api.mjs';
+import { violations } from '../lib/audit.mjs';
 import { CLASSES, Person } from '../lib/people.mjs';
 import { suite } from '../lib/suite.mjs';
 import { until } from '../lib/until.mjs';
@@ -151,6 +152,7 @@ suite('messenger', (suite) => {
     stack.pauseCore();
     try {
       await maria.page.getByRole('status').getByText(maria.words.cloudLost).waitFor({ timeout: OUTAGE_NOTICED_MAX_MS });
+      assert.deepEqual(await violations(maria.page), [], 'the page that says so is for everybody, too');
       const texts = ['Ohne Cloud 1', 'Ohne Cloud 2', 'Ohne Cloud 3'];
       for (const text of texts) {
         await maria.write(room, text);

@@ -8,7 +8,7 @@ use axum::{
 };
 use schulhof_school::view::{ConferenceView, GroupView, MessageView, PersonView, RoomView};
 use schulhof_wire::{
-    api::{BODY_LEN_MAX, Page, SessionView, SubmitState},
+    api::{BODY_LEN_MAX, Page, SessionView, SubmitAnswer, SubmitState},
     problem::Problem,
 };
 use serde_json::json;
@@ -127,6 +127,21 @@ async fn unknown_addresses_and_methods_are_problems_too() {
     eva.get("/api/login").await.refused(405, "method-not-allowed");
     eva.get("/api/events").await.refused(426, "websocket-only");
     eva.post_text("/rooms", "").await.refused(405, "method-not-allowed");
+}
+
+#[tokio::test]
+async fn what_one_person_wrote_is_not_posted_by_the_next_on_the_same_browser() {
+    let folder = tempfile::tempdir().unwrap();
+    let nord = Nord::start(folder.path()).await;
+    let eva = Browser::signed_in(&nord, "eva", "eva-1").await;
+    let written_by = |account: &str| {
+        json!({"account": account, "device": "eva-1", "operations":
+            [{"seq": 1, "at": 1, "body": {"type": "message.post", "room": "7a", "text": "mine"}}]})
+        .to_string()
+    };
+    eva.post_text("/api/operations", written_by("sam")).await.refused(401, "other-account");
+    let answer: SubmitAnswer = eva.post_text("/api/operations", written_by("eva")).await.json();
+    assert_eq!(answer.results[0].state, SubmitState::Saved);
 }
 
 #[tokio::test]

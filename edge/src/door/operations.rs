@@ -31,6 +31,10 @@ pub async fn submit(
         let title = format!("The time of an operation is at most {}.", Hlc::MAX.0);
         return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-time", title));
     }
+    if request.account.as_ref().is_some_and(|account| *account != user.session.account) {
+        let title = "Somebody else has signed in on this browser: this was written under another account.";
+        return Err(Refusal::new(StatusCode::UNAUTHORIZED, "other-account", title));
+    }
     let actor = Actor::Account(user.session.account);
     let device = request.device;
     let operation =

@@ -28,7 +28,7 @@ async fn write(url: &str, message: Message<'_>, now_ms: u64) -> anyhow::Result<(
 
     let body = Body::MessagePost { room: message.room, text: message.text.to_owned() };
     let operations = vec![Submitted { seq: Seq(1), at: Hlc::from_ms(now_ms), body }];
-    let request = SubmitRequest { device: message.device, operations };
+    let request = SubmitRequest { account: None, device: message.device, operations };
     let answer: SubmitAnswer = post(url, "/api/operations", &cookie, &serde_json::to_vec(&request)?).await?.json()?;
     let state = answer.results.first().map(|r| r.state);
     ensure!(matches!(state, Some(SubmitState::Saved | SubmitState::Duplicate)), "{:?}", answer.results);

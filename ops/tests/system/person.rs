@@ -51,7 +51,7 @@ impl Person {
         let body = Body::MessagePost { room: RoomId::new(room).unwrap(), text: text.to_owned() };
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
         let operations = vec![Submitted { seq, at: Hlc::from_ms(now_ms), body }];
-        let request = SubmitRequest { device: self.device.clone(), operations };
+        let request = SubmitRequest { account: None, device: self.device.clone(), operations };
         let request = serde_json::to_vec(&request).unwrap();
         until("the operation is saved", SOON, async || {
             let answer = self.send("POST", "/api/operations", Some(&request)).await.map_err(|e| e.to_string())?;

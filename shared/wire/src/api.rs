@@ -43,6 +43,11 @@ pub struct SessionView {
 #[derive(Debug, Clone, Serialize, Deserialize, TS)]
 #[serde(deny_unknown_fields)]
 pub struct SubmitRequest<B> {
+    /// Who wrote, as far as the page knows. The actor is the session's account all the same; if somebody else has signed in
+    /// on the same browser meanwhile, nothing is taken (401 `other-account`).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[ts(optional)]
+    pub account: Option<AccountId>,
     pub device: DeviceId,
     pub operations: Vec<Submitted<B>>,
 }

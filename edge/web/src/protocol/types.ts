@@ -201,7 +201,12 @@ core_online: boolean, };
 /**
  * `POST /api/operations`: numbered on by the device, at most [`SUBMIT_OPERATIONS_MAX`]. `B` is `school::Body`.
  */
-export type SubmitRequest<B> = { device: DeviceId, operations: Array<Submitted<B>>, };
+export type SubmitRequest<B> = { 
+/**
+ * Who wrote, as far as the page knows. The actor is the session's account all the same; if somebody else has signed in
+ * on the same browser meanwhile, nothing is taken (401 `other-account`).
+ */
+account?: AccountId, device: DeviceId, operations: Array<Submitted<B>>, };
 
 /**
  * One operation as a browser writes it; the box adds the actor from the session.

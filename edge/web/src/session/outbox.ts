@@ -215,7 +215,7 @@ export class Outbox {
     if (operations.length === 0 || device === null || this.stop.signal.aborted) return false;
     let answer: SubmitAnswer;
     try {
-      answer = await this.options.box.submit({ device, operations });
+      answer = await this.options.box.submit({ account: this.options.account, device, operations });
     } catch (error) {
       if (unlooked(error)) await this.change((state) => rules.settle(state, operations));
       const reason = malformed(error);
@@ -250,7 +250,7 @@ export class Outbox {
     const [first] = operations;
     if (first === undefined) throw new Error('nothing to submit');
     try {
-      return await this.options.box.submit({ device, operations: [first] });
+      return await this.options.box.submit({ account: this.options.account, device, operations: [first] });
     } catch (error) {
       const reason = malformed(error);
       if (reason === null) throw error;
@@ -316,5 +316,7 @@ function unlooked(error: unknown): boolean {
 function malformed(error: unknown): string | null {
   if (!(error instanceof ProblemError) || isUnreachable(error)) return null;
   const { status, code } = error.problem;
+  // Not the box's own words: something in between answered, and may not do so the next time.
+  if (code.startsWith('http-')) return null;
   return status === 400 || status === 413 || status === 415 || status === 422 ? code : null;
 }

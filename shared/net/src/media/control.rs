@@ -72,7 +72,7 @@ impl Channels {
     fn take(&self, session: SessionId) -> Option<Open> {
         let mailbox = self.expected.lock().remove(&session)?;
         self.open.send_modify(|open| *open += 1);
-        Some(Open { session, mailbox, commands: self.commands.clone(), open: self.open.clone() })
+        Some(Open { session, mailbox, commands: self.commands.clone(), count: self.open.clone() })
     }
 }
 
@@ -102,12 +102,12 @@ struct Open {
     session: SessionId,
     mailbox: Arc<Mailbox>,
     commands: Commands,
-    open: watch::Sender<usize>,
+    count: watch::Sender<usize>,
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.open.send_modify(|open| *open -= 1);
+        self.count.send_modify(|open| *open -= 1);
         let (session, commands) = (self.session, self.commands.clone());
         let leave = move || Command::Leave { session, reason: LeaveReason::Left };
         if commands.try_send(leave()).is_err()

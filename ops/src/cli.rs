@@ -85,6 +85,18 @@ pub enum Output {
 }
 
 impl Command {
+    /// At most 15 bytes, as the kernel keeps them.
+    fn process_name(&self) -> &'static std::ffi::CStr {
+        match self {
+            Self::Core(_) => c"schulhof-core",
+            Self::Relay(_) => c"schulhof-relay",
+            Self::Edge(_) => c"schulhof-edge",
+            Self::Media(_) => c"schulhof-media",
+            Self::Up(_) => c"schulhof-up",
+            Self::Status(_) | Self::Version => c"schulhof",
+        }
+    }
+
     /// As typed, for error lines.
     pub fn name(&self) -> &'static str {
         match self {
@@ -102,6 +114,8 @@ impl Command {
 impl Cli {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         schulhof_net::lifeline::hold()?;
+        // For `ps` and `top`: nodes are started by another name than the program's. Refused by no kernel that we run on.
+        let _ = rustix::thread::set_name(self.command.process_name());
         match self.command {
             Command::Core(args) => node::run(&args, schulhof_core::run),
             Command::Relay(args) => node::run(&args, schulhof_core::relay::run),

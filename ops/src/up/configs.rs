@@ -1,7 +1,7 @@
 //! The nodes' configuration files, from the structs that the nodes themselves read. Written anew at each start: ports and
 //! addresses follow the options of `up`.
 
-use super::layout::{CORES, Layout, RELAY, RELAY_PARTICIPANTS, SCHOOLS};
+use super::layout::{CORES, Layout, OWN_PROGRAM, RELAY, RELAY_PARTICIPANTS, SCHOOLS};
 use anyhow::Context as _;
 use schulhof_placement::{Budget, TicketKeys};
 use schulhof_wire::{NodeName, SchoolId, ticket::NodeKind};
@@ -107,7 +107,7 @@ fn edge(layout: &Layout, index: usize) -> anyhow::Result<schulhof_edge::Config> 
             advertise: layout.advertise.clone(),
             admin: Layout::inside(layout.ports.box_media_admin[index]),
             budget: Budget::of_participants(school.participants),
-            command: None,
+            command: Some(vec![OWN_PROGRAM.to_owned()]),
         }),
     })
 }

@@ -21,7 +21,7 @@ use crate::{
     seed::{self, DemoSchool},
 };
 use anyhow::{Context as _, bail};
-use layout::{CA, CORES, Layout, OPERATOR, RELAY, SCHOOLS};
+use layout::{CA, CORES, Layout, OPERATOR, OWN_PROGRAM, RELAY, SCHOOLS};
 use process::{Event, Keeper, Spec};
 use schulhof_net::{
     datadir,
@@ -135,7 +135,6 @@ struct System {
 impl System {
     /// Starts every process; they find each other by themselves.
     fn start(args: &UpArgs, layout: Layout) -> anyhow::Result<Self> {
-        let program = std::env::current_exe().context("where this program lies")?;
         let (tell, events) = mpsc::unbounded_channel();
         let nodes = nodes(&layout);
         let mut keepers = Vec::new();
@@ -145,7 +144,7 @@ impl System {
                 Kind::Relay => "relay",
                 Kind::Box => "edge",
             };
-            let spec = Spec { program: program.clone(), subcommand, json_logs: args.json_logs, node: node.clone() };
+            let spec = Spec { program: OWN_PROGRAM.into(), subcommand, json_logs: args.json_logs, node: node.clone() };
             keepers.push((node.kind, Keeper::start(spec, tell.clone())));
         }
         let record = Record { pid: std::process::id(), ready: false, nodes };

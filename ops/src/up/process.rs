@@ -9,7 +9,7 @@ use schulhof_net::{lifeline, observe::Readiness};
 use std::{
     fs::{self, File},
     io::{self, Read as _, Seek as _, SeekFrom},
-    os::unix::process::ExitStatusExt as _,
+    os::unix::process::{CommandExt as _, ExitStatusExt as _},
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -142,7 +142,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 fn spawn(spec: &Spec) -> anyhow::Result<Child> {
     let log = open_log(&spec.node.log).with_context(|| spec.node.log.display().to_string())?;
     let mut command = std::process::Command::new(&spec.program);
-    command.arg(spec.subcommand).arg("--config").arg(&spec.node.config);
+    command.arg0("schulhof").arg(spec.subcommand).arg("--config").arg(&spec.node.config);
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     if spec.json_logs {
         command.env(LOG_ENV, "json");

@@ -1,9 +1,13 @@
 //! Starting, status, stopping, restarts.
 
-use crate::harness::{PROGRAM, SOON, System, complaint, is_alive, schulhof, signal, until};
+use crate::{
+    harness::{PROGRAM, SOON, System, complaint, is_alive, schulhof, signal, until},
+    person::Person,
+};
 use rustix::process::Signal;
 use schulhof_ops::record::Record;
 use std::{
+    fs,
     net::{TcpListener, UdpSocket},
     process::{Command, Stdio},
 };
@@ -66,6 +70,51 @@ async fn a_stop_ends_every_process_and_the_next_start_finds_the_data() {
 
     let again = System::start(dir.path()).await;
     assert_eq!(heads(&again), seeded, "seeding a second time changes nothing");
+}
+
+#[tokio::test]
+async fn fresh_begins_anew_and_logs_are_json_when_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let system = System::start(dir.path()).await;
+    let head = |system: &System| system.status().schools.iter().find(|s| s.school == "nord").unwrap().head;
+    let seeded = head(&system);
+    let mut teacher = Person::sign_in(&system.node("nord").url, "m.weber").await;
+    teacher.write("8b", "soon forgotten").await;
+    teacher.until_secured().await;
+    assert!(system.stop().success());
+
+    let ready_file = dir.path().join("ready.json");
+    let options = ["--fresh", "--json-logs", "--ready-file", ready_file.to_str().unwrap()];
+    let system = System::start_with(dir.path(), &options).await;
+    assert_eq!(head(&system), seeded);
+    let record: Record = serde_json::from_slice(&fs::read(&ready_file).unwrap()).unwrap();
+    assert_eq!(record, system.record());
+    let logs: Vec<_> = record.nodes.iter().map(|n| fs::read_to_string(&n.log).unwrap()).collect();
+    for line in logs.iter().flat_map(|log| log.lines()) {
+        let parsed: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        assert!(parsed["level"].is_string() && parsed["timestamp"].is_string(), "{line}");
+    }
+    assert!(logs.iter().all(|log| !log.is_empty()));
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_be_started_again_ends_everything_and_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let system = System::start(dir.path()).await;
+    let pids = system.pids();
+    let node = system.node("core-2");
+    fs::write(&node.config, "nonsense = 1\n").unwrap();
+    system.kill("core-2");
+    let output = dir.path().join("system.out");
+    assert_eq!(system.ended().code(), Some(1));
+    for pid in pids {
+        assert!(!is_alive(pid), "process {pid} is still there");
+    }
+    let output = fs::read_to_string(output).unwrap();
+    let last = output.lines().last().unwrap();
+    assert!(last.starts_with("schulhof up: core-2 ended with exit code 1"), "{output}");
+    assert!(last.contains("unknown field `nonsense`"), "{output}");
+    assert_eq!(output.matches("core-2 is started again").count(), 4, "{output}");
 }
 
 #[tokio::test]

@@ -20,7 +20,8 @@ class Browser {
 
   async tab(): Promise<Outbox> {
     const outbox = new Outbox({
-      account: 'nord:anna',
+      school: 'nord',
+      account: 'anna',
       db: await openOutboxDb(),
       box: this.box,
       own: this.locks.own,
@@ -159,7 +160,7 @@ describe('outbox', () => {
 
   it('remembers from where on a verdict may have come while no page was there', async () => {
     const tab = async (head: number) => {
-      const outbox = new Outbox({ account: 'x', db: await openOutboxDb(), box, own: browser.locks.own, head: () => head });
+      const outbox = new Outbox({ school: 'nord', account: 'anna', db: await openOutboxDb(), box, own: browser.locks.own, head: () => head });
       await outbox.start();
       return outbox;
     };
@@ -210,7 +211,7 @@ describe('outbox', () => {
     const device = mine.device ?? '';
     mine.close();
     const other = [2, 3].map((seq) => ({ seq, at: 1, body: message('by the copy') }));
-    await box.submit({ device, operations: other });
+    await box.submit({ account: 'anna', device, operations: other });
     const again = await browser.tab();
     await again.add(message('mine'));
     await until(allSaved(again));
@@ -312,7 +313,7 @@ describe('outbox', () => {
   });
 
   it('keeps only the latest read mark of a room while none was sent', async () => {
-    const offline = new Outbox({ account: 'x', db: new MemoryOutbox(), box, own: () => new Promise(() => {}) });
+    const offline = new Outbox({ school: 'nord', account: 'anna', db: new MemoryOutbox(), box, own: () => new Promise(() => {}) });
     await offline.start();
     await offline.add({ type: 'read.mark', room: '7a', upto: 3 });
     await offline.add({ type: 'read.mark', room: '7b', upto: 4 });
@@ -326,12 +327,12 @@ describe('outbox', () => {
 
   it('takes nothing more when it is full, rather than growing for ever', async () => {
     const db = new MemoryOutbox();
-    await db.transact('x', (state) => {
+    await db.transact('nord:anna', (state) => {
       for (let id = 1; id <= OUTBOX_LEN_MAX; id += 1) {
-        state.rows.push({ id, account: 'x', device: 'd', seq: null, saved: false, unanswered: 0, at: id, body: message('m') });
+        state.rows.push({ id, account: 'nord:anna', device: 'd', seq: null, saved: false, unanswered: 0, at: id, body: message('m') });
       }
     });
-    const outbox = new Outbox({ account: 'x', db, box, own: () => new Promise(() => {}) });
+    const outbox = new Outbox({ school: 'nord', account: 'anna', db, box, own: () => new Promise(() => {}) });
     await outbox.start();
     await expect(outbox.add(message('one too many'))).rejects.toBeInstanceOf(OutboxFull);
     outbox.close();

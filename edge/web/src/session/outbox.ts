@@ -4,7 +4,18 @@
  *
  * All tabs of one account write into the same database; one of them owns the numbering (a Web Lock) and sends.
  */
-import { isUnreachable, ProblemError, type Body, type DeviceId, type DeviceMarks, type LogIndex, type SubmitAnswer, type Submission } from '../protocol';
+import {
+  isUnreachable,
+  ProblemError,
+  type AccountId,
+  type Body,
+  type DeviceId,
+  type DeviceMarks,
+  type LogIndex,
+  type SchoolId,
+  type SubmitAnswer,
+  type Submission,
+} from '../protocol';
 import { Cell, type Readable } from './cell';
 import { NEW_ROW, type OutboxDb } from './outbox-db';
 import * as rules from './outbox-rules';
@@ -50,7 +61,9 @@ export interface Channel {
 }
 
 export interface OutboxOptions {
-  account: string;
+  school: SchoolId;
+  /** Who writes. */
+  account: AccountId;
   db: OutboxDb;
   box: { submit(request: Submission): Promise<SubmitAnswer>; device(device: DeviceId): Promise<DeviceMarks> };
   own?: Ownership | undefined;
@@ -82,6 +95,11 @@ export class Outbox {
 
   constructor(private readonly options: OutboxOptions) {}
 
+  /** Whose rows these are, in a database that all schools and accounts of this browser share. */
+  private get writer(): string {
+    return `${this.options.school}:${this.options.account}`;
+  }
+
   /** Not yet secured, in order of writing. */
   get entries(): Readable<readonly OutboxEntry[]> {
     return this.list;
@@ -102,7 +120,7 @@ export class Outbox {
 
   /** Reads what an earlier page left behind, and begins to send as soon as this tab owns the numbers. */
   async start(): Promise<void> {
-    const { channel, own, account } = this.options;
+    const { channel, own } = this.options;
     if (channel) channel.onpost = () => void this.refresh().then(() => this.pump());
     await this.refresh();
     const owned = async () => {
@@ -111,7 +129,7 @@ export class Outbox {
       await new Promise<void>((resolve) => this.stop.signal.addEventListener('abort', () => resolve()));
       this.owner = false;
     };
-    const lock = own ? own(`schulhof:outbox:${account}`, this.stop.signal, owned) : owned();
+    const lock = own ? own(`schulhof:outbox:${this.writer}`, this.stop.signal, owned) : owned();
     // Ends with the page, or by `close()`.
     lock.catch(() => {});
   }
@@ -129,10 +147,10 @@ export class Outbox {
       rules.supersede(state, body);
       if (state.rows.length >= rules.OUTBOX_LEN_MAX) throw new OutboxFull('the outbox is full');
       const at = rules.tick(state.device, (this.options.now ?? Date.now)());
-      const { account, head } = this.options;
+      const { head } = this.options;
       if (state.rows.length === 0) state.device.since = head?.() ?? null;
       const { device } = state.device;
-      state.rows.push({ id: NEW_ROW, account, device, seq: null, saved: false, unanswered: 0, at, body });
+      state.rows.push({ id: NEW_ROW, account: this.writer, device, seq: null, saved: false, unanswered: 0, at, body });
     });
     void this.pump();
   }
@@ -278,7 +296,7 @@ export class Outbox {
 
   private async change<T>(change: (state: rules.OutboxState) => T): Promise<T> {
     let after: rules.OutboxState | undefined;
-    const result = await this.options.db.transact(this.options.account, (state) => {
+    const result = await this.options.db.transact(this.writer, (state) => {
       const result = change(state);
       after = state;
       return result;
@@ -289,7 +307,7 @@ export class Outbox {
 
   private async refresh(): Promise<void> {
     if (this.stop.signal.aborted) return;
-    await this.options.db.transact(this.options.account, (state) => this.show(state));
+    await this.options.db.transact(this.writer, (state) => this.show(state));
   }
 
   /** @returns whether anything is different from before */

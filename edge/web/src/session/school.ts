@@ -57,7 +57,8 @@ export class School {
     this.rooms = new Rooms(() => box.rooms());
     this.outbox = new Outbox({
       ...options.outbox,
-      account: `${view.school}:${view.account}`,
+      school: view.school,
+      account: view.account,
       box,
       onRefused: (entry) => this.lastRefused.set(entry),
       onSignedOut: options.onEnded,

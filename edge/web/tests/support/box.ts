@@ -1,4 +1,7 @@
-/** A box as the outbox sees it: numbers per device, rules that refuse, an answer that gets lost, a core that secures. */
+/**
+ * A box as the outbox sees it, where Anna is signed in: numbers per device, rules that refuse, an answer that gets lost,
+ * a core that secures.
+ */
 import { ProblemError, Unreachable, type DeviceMarks, type Submission, type SubmitAnswer } from '../../src/protocol';
 
 export class FakeBox {
@@ -25,6 +28,9 @@ export class FakeBox {
     this.submissions += 1;
     if (!this.reachable) return Promise.reject(new Unreachable());
     if (this.problem) return Promise.reject(this.problem);
+    if (request.account !== 'anna') {
+      return Promise.reject(new ProblemError({ code: 'other-account', status: 401, title: '' }));
+    }
     const log = this.log.get(request.device) ?? [];
     this.log.set(request.device, log);
     const results = request.operations.map((operation): SubmitAnswer['results'][number] => {

@@ -90,9 +90,14 @@ export class Person {
    */
   static async signedIn(browser, url, who, options = {}) {
     const person = await Person.visit(browser, url, { ...options, name: who.name });
-    await person.signIn(who.login, PASSWORD);
-    await person.inNavigation('messages').waitFor();
+    await person.enter(who);
     return person;
+  }
+
+  /** Signs in, and waits for the first page. @param {{ login: string }} who */
+  async enter(who) {
+    await this.signIn(who.login, PASSWORD);
+    await this.inNavigation('messages').waitFor();
   }
 
   /** Fills in the form and sends it. */
@@ -101,6 +106,12 @@ export class Person {
     await this.page.getByLabel(user).fill(login);
     await this.page.getByLabel(secret, { exact: true }).fill(password);
     await this.page.getByRole('button', { name: submit }).click();
+  }
+
+  async signOut() {
+    await this.page.getByRole('button', { name: this.words.settings.open }).click();
+    await this.page.getByRole('button', { name: this.words.settings.signOut }).click();
+    await this.page.getByRole('heading', { name: this.words.login.title }).waitFor();
   }
 
   /** A link of the main navigation. @param {'home' | 'messages'} place */

@@ -4,7 +4,7 @@ export const WORDS = {
     login: { title: 'Anmelden', user: 'Benutzername', password: 'Passwort', submit: 'Anmelden' },
     toHome: 'Zur Startseite',
     nav: { label: 'Hauptbereiche', home: 'Start', messages: 'Nachrichten' },
-    settings: { open: 'Einstellungen', check: 'Kamera und Ton testen' },
+    settings: { open: 'Einstellungen', check: 'Kamera und Ton testen', signOut: 'Abmelden' },
     messages: {
       write: (room) => `Nachricht an ${room}`,
       send: 'Senden',
@@ -27,7 +27,7 @@ export const WORDS = {
     login: { title: 'Sign in', user: 'User name', password: 'Password', submit: 'Sign in' },
     toHome: 'Go to the start page',
     nav: { label: 'Main areas', home: 'Home', messages: 'Messages' },
-    settings: { open: 'Settings', check: 'Test camera and sound' },
+    settings: { open: 'Settings', check: 'Test camera and sound', signOut: 'Sign out' },
     messages: {
       write: (room) => `Message to ${room}`,
       send: 'Send',

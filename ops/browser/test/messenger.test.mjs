@@ -199,4 +199,29 @@ suite('messenger', (suite) => {
       assert.equal(await maria.message(text).count(), 1, `${text} once`);
     }
   });
+
+  suite.claim('on a shared browser nobody posts what another wrote; it is sent when its author signs in again', async () => {
+    const [, noah, mia] = pupils;
+    const shared = await Person.signedIn(await suite.browser(), stack.url('nord'), noah);
+    await shared.openRoom(room);
+    await shared.page.route('**/api/operations', (route) => route.abort());
+    await shared.write(room, 'Von Noah');
+    await mark(shared, 'Von Noah', MARKS.waiting).waitFor();
+    await shared.signOut();
+    await shared.page.unroute('**/api/operations');
+
+    await shared.enter(mia);
+    await shared.openRoom(room);
+    await shared.write(room, 'Von Mia');
+    await mark(shared, 'Von Mia', MARKS.secured).waitFor();
+    await emilia.openRoom(room);
+    await emilia.message('Von Mia').waitFor();
+    for (const person of [shared, emilia]) assert.equal(await person.message('Von Noah').count(), 0);
+    await shared.signOut();
+
+    await shared.enter(noah);
+    await shared.openRoom(room);
+    await mark(shared, 'Von Noah', MARKS.secured).waitFor();
+    await emilia.message('Von Noah').filter({ hasText: noah.name }).waitFor();
+  });
 });

@@ -3,9 +3,10 @@
 //!
 //! - [`layout`]: what runs where
 //! - [`ports`]: free ports
-//! - [`identities`], [`configs`]: the nodes' files
+//! - `identities`, `configs`: the nodes' files
 //! - [`process`]: keeping a process running
-//! - [`report`]: what is printed
+//! - `schools`: the demo schools in the core and on their boxes
+//! - `report`: what is printed
 
 mod configs;
 mod identities;
@@ -13,30 +14,26 @@ pub mod layout;
 pub mod ports;
 pub mod process;
 mod report;
+mod schools;
 
 use crate::{
     cli::UpArgs,
-    http,
     record::{self, Kind, MediaRecord, NodeRecord, Record},
-    seed::{self, DemoSchool},
 };
 use anyhow::{Context as _, bail};
 use layout::{CA, CORES, Layout, OPERATOR, OWN_PROGRAM, RELAY, SCHOOLS};
 use process::{Event, Keeper, Spec};
 use schulhof_net::{
     datadir,
-    identity::Identity,
     observe::{init_tracing, shutdown_signal},
-    quic::{Endpoint, Options},
 };
-use schulhof_wire::{LogIndex, NodeName, SchoolId};
 use std::{
     collections::BTreeSet,
     fs,
-    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, UdpSocket},
     path::PathBuf,
     process::ExitCode,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 use tokio::{sync::mpsc, task::JoinHandle};
 
@@ -44,8 +41,6 @@ use tokio::{sync::mpsc, task::JoinHandle};
 const DIR_VERSION: u32 = 1;
 /// Everything must be ready by then; a slow disk and a cold start together take a tenth of it.
 const READY_MAX: Duration = Duration::from_mins(1);
-/// Between two looks at how far the boxes have come.
-const POLL_EVERY: Duration = Duration::from_millis(25);
 
 /// Runs the system until Ctrl-C or SIGTERM.
 pub fn command(args: UpArgs) -> anyhow::Result<ExitCode> {
@@ -195,7 +190,7 @@ impl System {
         loop {
             // Seeding needs the core alone, and has time while the boxes start.
             if seeding.is_none() && CORES.iter().all(|name| self.ready.contains(*name)) {
-                seeding = Some(tokio::spawn(seed_all(self.layout.clone())));
+                seeding = Some(tokio::spawn(schools::seed(self.layout.clone())));
             }
             tokio::select! {
                 event = self.events.recv() => self.handle(event.context("all keepers ended")?)?,
@@ -232,6 +227,11 @@ impl System {
         self.record.ready = true;
         self.save()?;
         say!("{}", report::table(&self.layout, &self.record));
+        if !self.layout.listen.is_loopback() {
+            say!(
+                "browsers on other machines give camera and microphone to https only, which this system does not speak"
+            );
+        }
         say!("ready in {:.1} s; Ctrl-C stops everything", started.elapsed().as_secs_f64());
         match ready_file {
             Some(path) => self.record.save(&path),
@@ -293,61 +293,6 @@ fn nodes(layout: &Layout) -> Vec<NodeRecord> {
         node(school.id, Kind::Box, ports.box_admin[i], layout.public_url(ports.box_http[i]), Some(media))
     });
     cores.chain([relay]).chain(boxes).collect()
-}
-
-/// Brings the demo schools into the core, and waits until each box holds its own, first messages included.
-async fn seed_all(layout: Layout) -> anyhow::Result<()> {
-    let identity = Identity::load(&layout.identity(OPERATOR))?;
-    let listen = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
-    let endpoint = Endpoint::bind(Options { listen, identity: &identity, data: None, alpns: &[] })?;
-    let cores: Vec<_> = layout
-        .cores()
-        .map(|(name, addr)| Ok(seed::Core { name: NodeName::new(name)?, addr }))
-        .collect::<anyhow::Result<_>>()?;
-    let schools = SCHOOLS.iter().enumerate().map(|(n, school)| seed_one(&layout, &endpoint, &cores, n, school));
-    futures_util::future::try_join_all(schools).await?;
-    endpoint.close("seeded");
-    Ok(())
-}
-
-async fn seed_one(
-    layout: &Layout,
-    endpoint: &Endpoint,
-    cores: &[seed::Core],
-    index: usize,
-    school: &layout::School,
-) -> anyhow::Result<()> {
-    let id = SchoolId::new(school.id)?;
-    let demo = DemoSchool::of(school.id).with_context(|| format!("no demo school {id}"))?;
-    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64;
-    let operations = || seed::operations::of(&demo, now_ms, seed::operations::hash_passwords(&demo));
-    let head = seed::seed_school(endpoint, cores, &id, operations).await?;
-
-    let admin = format!("http://{}", Layout::inside(layout.ports.box_admin[index]));
-    until_box_holds(&admin, head).await;
-    // People come after the school, and their first messages after them: a longer log has both.
-    let whole = LogIndex(demo.len() as u64);
-    if head < whole {
-        // By the address itself: the public name may be one that only others resolve.
-        let port = layout.ports.box_http[index];
-        let ip = if layout.listen.is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { layout.listen };
-        seed::welcome(&format!("http://{}", SocketAddr::new(ip, port)), &demo, now_ms).await?;
-        until_box_holds(&admin, whole).await;
-    }
-    Ok(())
-}
-
-/// Ends with the deadline of the whole start.
-async fn until_box_holds(admin: &str, head: LogIndex) {
-    loop {
-        if let Ok(answer) = http::get(&format!("{admin}/status")).await
-            && let Ok(status) = answer.json::<serde_json::Value>()
-            && status["head"].as_u64() >= Some(head.0)
-        {
-            return;
-        }
-        tokio::time::sleep(POLL_EVERY).await;
-    }
 }
 
 #[cfg(test)]

@@ -141,3 +141,50 @@ async fn an_operator_sees_groups_leaders_and_boxes() {
     assert_eq!(status["boxes"][0], expected);
     assert_eq!(status["boxes"][1]["connected"], false);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_speaks_for_accounts_of_every_school_and_never_as_operator() {
+    let cluster = Cluster::start().await;
+    let (nord, sued) = (school("nord"), school("sued"));
+    for id in [&nord, &sued] {
+        let mut operator = cluster.client(Role::Operator, "up").session(id, LogIndex(0)).await;
+        operator.submit(1, &seed()).await;
+        operator.collect(Some(1), 2, LogIndex(0)).await;
+    }
+    let gateway = cluster.client(Role::Gateway, "g-1");
+    for id in [&nord, &sued] {
+        let mut session = gateway.session(id, LogIndex(2)).await;
+        session.submit(1, &[room("d-1"), message("d-1", 2)]).await;
+        session.collect(Some(1), 2, LogIndex(2)).await;
+        session.submit(2, &seed()).await;
+        assert!(
+            matches!(session.next().await, Some(ToBox::Refused { code, .. }) if code == "malformed"),
+            "as operator"
+        );
+    }
+    assert_eq!(gateway.refused(0, &school("west"), LogIndex(0)).await, "unknown-school");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_connection_of_a_gateway_has_a_stream_for_each_of_many_schools() {
+    // More than anybody else may open.
+    const STREAMS: usize = 150;
+    let cluster = Cluster::start().await;
+    let nord = school("nord");
+    let leader = cluster.leader(1).await;
+    let gateway = cluster.client(Role::Gateway, "g-1");
+    let connection = gateway.connect(leader).await;
+    let mut open = Vec::new();
+    for _ in 0..STREAMS {
+        open.push(support::hello_on(&connection, &nord, LogIndex(0)).await);
+        assert!(matches!(open.last(), Some((ToBox::Welcome { .. }, _))));
+    }
+    // One that is refused does not end the others.
+    let (refused, _) = support::hello_on(&connection, &school("west"), LogIndex(0)).await;
+    assert!(matches!(refused, ToBox::Refused { code, .. } if code == "unknown-school"));
+    let mut operator = cluster.client(Role::Operator, "up").session(&nord, LogIndex(0)).await;
+    operator.submit(1, &seed()).await;
+    for (_, session) in &mut open {
+        session.collect(None, 2, LogIndex(0)).await;
+    }
+}

@@ -1,7 +1,7 @@
-//! The sync door (ALPN `schulhof-sync/1`, PROTOCOL.md section 3.1): boxes and operators, to the log of a school.
+//! The sync door (ALPN `schulhof-sync/1`, PROTOCOL.md section 3.1): boxes, gateways and operators, to the log of a school.
 //!
-//! What this is: who may come in, and one [`session`] per stream. What it must not do: take the school from a frame (a box
-//! has it in its certificate), or answer for a group that this node does not lead.
+//! What this is: who may come in, and one [`session`] per stream. What it must not do: take a box's school from a frame (it
+//! stands in the certificate), or answer for a group that this node does not lead.
 
 mod present;
 mod session;
@@ -23,6 +23,9 @@ use tokio::sync::{Semaphore, watch};
 const BOX_SESSIONS_MAX: usize = 2;
 /// An operator's tool seeds many schools at once.
 const OPERATOR_SESSIONS_MAX: usize = 64;
+/// A gateway has a stream for each school that it has open: as many as one gateway may keep open. quinn allocates for them
+/// ahead, some 400 KiB per gateway.
+pub const GATEWAY_SESSIONS_MAX: usize = 4_096;
 /// Operations on their way through Raft from all boxes of this node, in KiB. Above it boxes are asked to come again.
 const IN_FLIGHT_KIB_MAX: usize = 64 << 10;
 
@@ -65,10 +68,14 @@ impl Door {
         let (who, sessions_max) = match (peer.role, peer.school()) {
             (Role::Box, Some(school)) => (Peer::Box(school), BOX_SESSIONS_MAX),
             (Role::Operator, _) => (Peer::Operator, OPERATOR_SESSIONS_MAX),
+            (Role::Gateway, _) => {
+                connection.set_max_concurrent_bi_streams((GATEWAY_SESSIONS_MAX as u32).into());
+                (Peer::Gateway, GATEWAY_SESSIONS_MAX)
+            }
             _ => {
                 count_refused("wrong-role");
-                tracing::warn!(%peer, "refused at the sync door: neither a box nor an operator");
-                connection.close(1u32.into(), b"the sync door is for boxes and operators");
+                tracing::warn!(%peer, "refused at the sync door: neither a box, a gateway nor an operator");
+                connection.close(1u32.into(), b"the sync door is for boxes, gateways and operators");
                 return;
             }
         };

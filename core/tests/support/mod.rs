@@ -165,12 +165,11 @@ impl Client {
     /// Says hello to one node; its first answer.
     pub async fn hello(&self, at: usize, school: &SchoolId, after: LogIndex) -> Option<(ToBox, Session)> {
         let connection = self.endpoint.connect(self.nodes[at].1, &Expected::AnyCore, ALPN_SYNC).await.ok()?;
-        let (send, receive) = connection.open_bi().await.ok()?;
-        let (mut writer, mut reader) = (FrameWriter::new(send), FrameReader::new(receive));
-        let hello = ToCore::Hello { version: VERSION, software: "test".into(), school: school.clone(), after };
-        writer.write(&hello).await.ok()?;
-        let answer = reader.read().await.ok()??;
-        Some((answer, Session { head: LogIndex(0), writer, reader, _connection: connection }))
+        greet(&connection, school, after).await
+    }
+
+    pub async fn connect(&self, at: usize) -> quinn::Connection {
+        self.endpoint.connect(self.nodes[at].1, &Expected::AnyCore, ALPN_SYNC).await.expect("the node answers")
     }
 
     /// Follows redirects until a leader welcomes.
@@ -199,6 +198,21 @@ impl Client {
             other => panic!("not refused, but {:?}", other.map(|(frame, _)| frame)),
         }
     }
+}
+
+async fn greet(connection: &quinn::Connection, school: &SchoolId, after: LogIndex) -> Option<(ToBox, Session)> {
+    let (send, receive) = connection.open_bi().await.ok()?;
+    let (mut writer, mut reader) = (FrameWriter::new(send), FrameReader::new(receive));
+    let hello = ToCore::Hello { version: VERSION, software: "test".into(), school: school.clone(), after };
+    writer.write(&hello).await.ok()?;
+    let answer = reader.read().await.ok()??;
+    Some((answer, Session { head: LogIndex(0), writer, reader, _connection: connection.clone() }))
+}
+
+/// Says hello on a further stream of a connection; the first answer.
+pub async fn hello_on(connection: &quinn::Connection, school: &SchoolId, after: LogIndex) -> (ToBox, Session) {
+    let greeted = tokio::time::timeout(PATIENCE, greet(connection, school, after));
+    greeted.await.expect("an answer in time").expect("the stream opens and is answered")
 }
 
 impl Session {

@@ -119,6 +119,7 @@ async fn session_view(app: &App, account: &AccountId) -> Result<Option<SessionVi
         served_by: app.config.name.clone(),
         served_by_kind: NodeKind::Box,
         core_online: app.store.is_online(),
+        gateway: None,
     }))
 }
 

@@ -3,7 +3,7 @@
 //! `UPDATE_TYPES=1 cargo test -p schulhof-web` writes `src/protocol/types.ts` anew.
 
 use schulhof_school::{op, view};
-use schulhof_wire::{api, id, live, media, problem, ticket};
+use schulhof_wire::{api, id, live, media, pass, problem, ticket};
 use std::{fmt::Write, fs, path::Path};
 use ts_rs::{Config, TS};
 
@@ -63,6 +63,7 @@ fn types_are_current() {
         ticket::MediaNode,
         ticket::MediaRole,
         ticket::Claims,
+        pass::GatewayView,
         api::LoginRequest,
         api::SessionView,
         api::SubmitRequest<op::Body>,

@@ -26,6 +26,8 @@ pub enum Peer {
     Box(SchoolId),
     /// May name any school, and act as [`Actor::Operator`].
     Operator,
+    /// May name any school, and acts as the accounts that are signed in there, never as [`Actor::Operator`].
+    Gateway,
 }
 
 /// Send the frame, then close.

@@ -3,6 +3,7 @@
 
 use crate::{
     id::{AccountId, DeviceId, Hlc, LogIndex, NodeName, SchoolId, Seq},
+    pass::GatewayView,
     ticket::NodeKind,
 };
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,10 @@ pub struct SessionView {
     pub served_by_kind: NodeKind,
     /// Whether the core can be reached right now.
     pub core_online: bool,
+    /// Where to go when this node cannot be reached; absent if there is no gateway, or this is it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[ts(optional)]
+    pub gateway: Option<GatewayView>,
 }
 
 /// `POST /api/operations`: numbered on by the device, at most [`SUBMIT_OPERATIONS_MAX`]. `B` is `school::Body`.

@@ -8,6 +8,7 @@
 //! - [`id`]: names of things (school, account, room, device, ...)
 //! - [`api`]: browser <-> box over HTTP
 //! - [`live`]: browser <-> box over WebSocket
+//! - [`pass`]: what lets a browser of a box into the gateway
 //! - [`ticket`]: what lets a browser into a media node
 //! - [`media`]: browser <-> media node (join, control channel)
 //! - [`node`]: box <-> core and box <-> relay over QUIC
@@ -18,6 +19,7 @@ pub mod id;
 pub mod live;
 pub mod media;
 pub mod node;
+pub mod pass;
 pub mod problem;
 pub mod ticket;
 

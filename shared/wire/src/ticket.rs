@@ -22,6 +22,8 @@ pub enum NodeKind {
     Box,
     /// In the cloud.
     Relay,
+    /// In the cloud, for pages and operations of all schools; carries no media.
+    Gateway,
 }
 
 /// Where a media node is reached.

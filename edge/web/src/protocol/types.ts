@@ -134,7 +134,7 @@ title: string,
  */
 retry_after_s?: number, };
 
-export type NodeKind = "box" | "relay";
+export type NodeKind = "box" | "relay" | "gateway";
 
 /**
  * Where a media node is reached.
@@ -181,6 +181,19 @@ standby: MediaNode | null,
 expires_at_ms: number, };
 
 /**
+ * Where the browser turns when its box is gone: part of `SessionView`.
+ */
+export type GatewayView = { 
+/**
+ * Origin of the gateway for this school, without a slash at the end. The API there is the box's.
+ */
+url: string, 
+/**
+ * To be shown there as it is.
+ */
+pass: string, };
+
+/**
  * `POST /api/login`.
  */
 export type LoginRequest = { login: string, password: string, };
@@ -196,7 +209,11 @@ role: string, school: SchoolId, school_name: string, served_by: NodeName, served
 /**
  * Whether the core can be reached right now.
  */
-core_online: boolean, };
+core_online: boolean, 
+/**
+ * Where to go when this node cannot be reached; absent if there is no gateway, or this is it.
+ */
+gateway?: GatewayView, };
 
 /**
  * `POST /api/operations`: numbered on by the device, at most [`SUBMIT_OPERATIONS_MAX`]. `B` is `school::Body`.

@@ -5,8 +5,8 @@
 //!
 //! Role and name stand in a DNS subject alternative name of the X.509 certificate (RFC 5280 section 4.2.1.6):
 //! `core-1.core.schulhof.internal`, `nord.box.schulhof.internal` (a box is named like its school),
-//! `relay-1.relay.schulhof.internal`, `up.operator.schulhof.internal`. Core nodes additionally carry
-//! [`ANY_CORE`], for clients that take whichever core node answers.
+//! `relay-1.relay.schulhof.internal`, `g-1.gateway.schulhof.internal`, `up.operator.schulhof.internal`. Core nodes
+//! additionally carry [`ANY_CORE`], for clients that take whichever core node answers.
 
 mod ca;
 mod files;
@@ -34,10 +34,12 @@ pub enum Role {
     Relay,
     /// A person or program that operates the cloud: creates schools, reads the state of all.
     Operator,
+    /// Serves the schools' people from the cloud: names any school, and acts as their accounts, never as an operator.
+    Gateway,
 }
 
 impl Role {
-    pub const ALL: [Self; 4] = [Self::Core, Self::Box, Self::Relay, Self::Operator];
+    pub const ALL: [Self; 5] = [Self::Core, Self::Box, Self::Relay, Self::Operator, Self::Gateway];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -45,6 +47,7 @@ impl Role {
             Self::Box => "box",
             Self::Relay => "relay",
             Self::Operator => "operator",
+            Self::Gateway => "gateway",
         }
     }
 }
@@ -147,11 +150,11 @@ impl PeerIdentity {
         format!("{}.{}.{DOMAIN}", self.name, self.role)
     }
 
-    /// The school that a box speaks for; nobody else speaks for one.
+    /// The school that a box speaks for; nobody else speaks for one alone.
     pub fn school(&self) -> Option<SchoolId> {
         match self.role {
             Role::Box => SchoolId::new(self.name.as_str()).ok(),
-            Role::Core | Role::Relay | Role::Operator => None,
+            Role::Core | Role::Relay | Role::Operator | Role::Gateway => None,
         }
     }
 
@@ -186,6 +189,8 @@ mod tests {
     #[test]
     fn only_a_box_speaks_for_a_school() {
         assert_eq!(PeerIdentity::new(Role::Box, "nord").unwrap().school(), SchoolId::new("nord").ok());
-        assert_eq!(PeerIdentity::new(Role::Operator, "nord").unwrap().school(), None);
+        for role in Role::ALL.into_iter().filter(|role| *role != Role::Box) {
+            assert_eq!(PeerIdentity::new(role, "nord").unwrap().school(), None, "{role}");
+        }
     }
 }

@@ -41,6 +41,8 @@ fn participants_max() -> u32 {
 /// What no single field can tell.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigProblem {
+    #[error("kind: a gateway carries no media, this must be box or relay")]
+    Kind,
     #[error("advertise: name 1 to {max} addresses, there are {0}", max = Config::ADVERTISE_MAX)]
     Advertise(usize),
     #[error("advertise: {0} cannot be reached by anybody")]
@@ -56,6 +58,9 @@ impl Config {
 
     /// Checks what serde cannot.
     pub fn check(&self) -> Result<(), ConfigProblem> {
+        if self.kind == NodeKind::Gateway {
+            return Err(ConfigProblem::Kind);
+        }
         if self.advertise.is_empty() || self.advertise.len() > Self::ADVERTISE_MAX {
             return Err(ConfigProblem::Advertise(self.advertise.len()));
         }
@@ -98,6 +103,7 @@ mod tests {
         assert!(matches!(nowhere.check(), Err(ConfigProblem::Unspecified(_))));
         assert_eq!(Config { advertise: vec![], ..good.clone() }.check(), Err(ConfigProblem::Advertise(0)));
         assert_eq!(Config { participants_max: 0, ..good.clone() }.check(), Err(ConfigProblem::Participants(0)));
+        assert_eq!(Config { kind: NodeKind::Gateway, ..good.clone() }.check(), Err(ConfigProblem::Kind));
         assert!(toml::from_str::<Config>(&format!("participant_max = 1\n{EXAMPLE}")).is_err());
     }
 }

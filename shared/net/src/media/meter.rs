@@ -68,6 +68,8 @@ impl Meter {
             kind: match kind {
                 NodeKind::Box => "box-media".into(),
                 NodeKind::Relay => "relay".into(),
+                // Its configuration refuses it; the name is for completeness.
+                NodeKind::Gateway => "gateway".into(),
             },
             name: name.clone(),
             pid: std::process::id(),

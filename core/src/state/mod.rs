@@ -11,9 +11,11 @@
 //! - `store`: the file: applying, reading, durability
 //! - `machine`: openraft's traits
 //! - `snapshot`: all of it as a stream of chunks, for a node that was away for too long
+//! - [`school`]: one school's part of it as a stream of chunks, for whoever needs a school and not a group
 
 mod kv;
 mod machine;
+pub mod school;
 mod snapshot;
 mod store;
 
@@ -29,5 +31,7 @@ fn io_error(error: impl Into<redb::Error>) -> std::io::Error {
     }
 }
 
+#[cfg(test)]
+mod school_tests;
 #[cfg(test)]
 mod tests;

@@ -151,7 +151,7 @@ impl Store {
         Ok(answers)
     }
 
-    fn commit(&self, mut txn: WriteTransaction, durable: bool) -> io::Result<()> {
+    pub(super) fn commit(&self, mut txn: WriteTransaction, durable: bool) -> io::Result<()> {
         if durable {
             txn.set_durability(Durability::Immediate).map_err(io_error)?;
             // After a crash the file opens without reading it whole.
@@ -211,7 +211,7 @@ impl Store {
         Ok(())
     }
 
-    fn publish(&self, school: &SchoolId, head: LogIndex) {
+    pub(super) fn publish(&self, school: &SchoolId, head: LogIndex) {
         if let Some(sender) = self.heads.lock().get(school) {
             sender.send_replace(head);
         }

@@ -10,10 +10,10 @@ use schulhof_school::{Actor, Body, Operation, view};
 use schulhof_wire::{DeviceId, Hlc, LogIndex, SchoolId, Seq, node::EncodedOperation};
 use std::{path::Path, sync::Arc};
 
-const GROUP: Group = Group(1);
+pub(super) const GROUP: Group = Group(1);
 const CACHE_LEN: usize = 8 << 20;
 
-fn school(name: &str) -> SchoolId {
+pub(super) fn school(name: &str) -> SchoolId {
     SchoolId::new(name).unwrap()
 }
 
@@ -29,20 +29,20 @@ fn rename(seq: u64) -> EncodedOperation {
 }
 
 /// The log's entry with this index, renaming a school with these numbers.
-fn entry(index: u64, name: &str, seqs: impl IntoIterator<Item = u64>) -> Entry {
+pub(super) fn entry(index: u64, name: &str, seqs: impl IntoIterator<Item = u64>) -> Entry {
     let operations = Arc::new(seqs.into_iter().map(rename).collect());
     Entry::new_normal(id(1, index), Batch { school: school(name), operations })
 }
 
-fn open(dir: &Path) -> Store {
+pub(super) fn open(dir: &Path) -> Store {
     Store::open(&dir.join("group-1.redb"), GROUP, CACHE_LEN).unwrap()
 }
 
-fn name(store: &Store, of: &str) -> String {
+pub(super) fn name(store: &Store, of: &str) -> String {
     store.with_school(&school(of), |kv| view::school_name(kv)).unwrap()
 }
 
-fn applied(store: &Store) -> Option<LogId> {
+pub(super) fn applied(store: &Store) -> Option<LogId> {
     store.applied().unwrap().0
 }
 

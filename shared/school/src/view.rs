@@ -139,13 +139,27 @@ pub fn device_owner(store: &(impl Kv + ?Sized), device: &DeviceId) -> Option<Act
 
 /// BLAKE3 over all keys and values in order, each behind its length: equal on all replicas that applied the same entries.
 pub fn state_hash(store: &(impl Kv + ?Sized)) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
+    let mut hasher = StateHasher::default();
     store.scan(key::FIRST, key::END, false, &mut |key, value| {
-        for bytes in [key, value] {
-            hasher.update(&(bytes.len() as u64).to_be_bytes());
-            hasher.update(bytes);
-        }
+        hasher.record(key, value);
         true
     });
-    hasher.finalize().into()
+    hasher.finish()
+}
+
+/// [`state_hash`] of records that come one by one, in order of their keys.
+#[derive(Debug, Clone, Default)]
+pub struct StateHasher(blake3::Hasher);
+
+impl StateHasher {
+    pub fn record(&mut self, key: &[u8], value: &[u8]) {
+        for bytes in [key, value] {
+            self.0.update(&(bytes.len() as u64).to_be_bytes());
+            self.0.update(bytes);
+        }
+    }
+
+    pub fn finish(self) -> [u8; 32] {
+        self.0.finalize().into()
+    }
 }

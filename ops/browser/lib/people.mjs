@@ -161,9 +161,7 @@ export class Person {
     page.on('websocket', (socket) => this.origins.add(new URL(socket.url()).origin.replace(/^ws/, 'http')));
     page.on('pageerror', (error) => this.faults.push(`thrown: ${error.message}`));
     page.on('console', (message) => {
-      // Svelte warns of a value read while its page is being left (derived_inert): stale at worst for that moment, and timing's.
-      const leaving = message.type() === 'warning' && message.text().includes('derived_inert');
-      if (leaving || (message.type() !== 'error' && message.type() !== 'warning')) return;
+      if (message.type() !== 'error' && message.type() !== 'warning') return;
       this.faults.push(`${message.type()}: ${message.text()} (${message.location().url})`);
     });
   }

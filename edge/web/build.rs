@@ -19,6 +19,7 @@ const SOURCES: &[&str] = &[
     "src/protocol",
     "src/session",
     "src/ui",
+    "src/worker",
     "svelte.config.js",
     "tsconfig.json",
     "vite.config.ts",

@@ -1,6 +1,7 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import type { Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
@@ -25,14 +26,47 @@ function compressed(): Plugin {
   };
 }
 
+/** Scripts of letters that few names here need: fetched when one does, not kept for a day without the box. */
+const RARE = /\/inter-(cyrillic|greek|vietnamese)/;
+const WORKER = 'sw.js';
+
+/** Tells the service worker what this build is made of. Before `compressed`, so that there is one truth. */
+function offlineShell(): Plugin {
+  let folder = '';
+  return {
+    name: 'offline-shell',
+    apply: 'build',
+    configResolved(config) {
+      folder = resolve(config.root, config.build.outDir);
+    },
+    closeBundle() {
+      const names = (readdirSync(folder, { recursive: true }) as string[]).map((name) => name.replaceAll('\\', '/'));
+      const files = names.filter((name) => /\.\w+$/.test(name) && name !== WORKER && !name.endsWith('.gz') && !RARE.test(`/${name}`));
+      const worker = readFileSync(join(folder, WORKER), 'utf8');
+      const hash = createHash('sha256').update(worker);
+      for (const name of files.sort()) hash.update(name).update(readFileSync(join(folder, name)));
+      const shell = {
+        version: hash.digest('hex').slice(0, 16),
+        files: files.map((name) => (name === 'index.html' ? '/' : `/${name}`)),
+      };
+      if (!worker.includes('__SHELL__')) throw new Error('the service worker does not ask for its files');
+      writeFileSync(join(folder, WORKER), worker.replaceAll('__SHELL__', JSON.stringify(shell)));
+    },
+  };
+}
+
 export default defineConfig({
-  plugins: [svelte(), compressed()],
+  plugins: [svelte(), offlineShell(), compressed()],
   build: {
     target: 'es2022',
     // A polyfill would be an inline script, and data: URLs need a looser Content-Security-Policy.
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
     sourcemap: false,
+    rolldownOptions: {
+      input: { index: 'index.html', sw: 'src/worker/worker.ts' },
+      output: { entryFileNames: (chunk) => (chunk.name === 'sw' ? WORKER : 'assets/[name]-[hash].js') },
+    },
   },
   resolve: process.env['VITEST'] ? { conditions: ['browser'] } : {},
   test: {

@@ -83,8 +83,8 @@ fn policy(config: &Config, origins: &[String]) -> HeaderValue {
     HeaderValue::from_str(&policy).expect("the configuration's addresses were checked to be plain hosts")
 }
 
-/// Svelte's own policy for its compiled templates; the page has no other.
-const TRUSTED_TYPES: &str = "svelte-trusted-html";
+/// Svelte's own policy for its compiled templates, and the page's for its service worker (one fixed address).
+const TRUSTED_TYPES: &str = "svelte-trusted-html schulhof-worker";
 
 fn websocket(url: &str) -> String {
     url.replacen("http", "ws", 1)

@@ -52,8 +52,8 @@ describe('sign-in', () => {
 
   it('changes the language of the page with all its words', async () => {
     await fireEvent.click(screen.getByRole('button', { name: /English/ }));
+    await vi.waitFor(() => expect(document.documentElement.lang).toBe('en'));
     await tick();
-    expect(document.documentElement.lang).toBe('en');
     expect(screen.getByRole('heading', { name: 'Sign in' })).toBeTruthy();
   });
 });

@@ -3,9 +3,7 @@ import { isUnreachable, ProblemError } from '../protocol';
 import { PreferenceStore, type Language } from '../session/preferences';
 import { Session } from '../session/session';
 import { de, type Text } from './text/de';
-import { en } from './text/en';
 
-const TEXTS: Record<Language, Text> = { de, en };
 const LOCALES: Record<Language, string> = { de: 'de-DE', en: 'en-GB' };
 
 function storage(): Storage | null {
@@ -21,11 +19,31 @@ export const preferences = new PreferenceStore(storage());
 export const session = new Session({ onTakenOver: () => location.reload() });
 
 class Words {
-  language = $state<Language>(preferences.current.value.language);
+  /** Shown; follows what is chosen as soon as its texts are there. */
+  language = $state<Language>('de');
+  /** Those of the chosen language are there. */
+  ready = Promise.resolve();
+  private english: Text | null = null;
 
-  /** All texts in the chosen language. */
+  /** All texts in the language. */
   get text(): Text {
-    return TEXTS[this.language];
+    return this.language === 'en' && this.english ? this.english : de;
+  }
+
+  choose(language: Language): void {
+    const show = () => {
+      // Meanwhile another one may have been chosen.
+      if (preferences.current.value.language !== language) return;
+      this.language = language;
+      document.documentElement.lang = language;
+    };
+    if (language === 'de' || this.english) return show();
+    const load = import('./text/en').then(({ en }) => {
+      this.english = en;
+      show();
+    });
+    // Without it the page speaks German.
+    this.ready = load.catch(() => {});
   }
 
   get locale(): string {
@@ -50,7 +68,6 @@ export const words = new Words();
 window.__schulhof = { conference: () => null };
 
 preferences.current.subscribe(({ language, theme }) => {
-  words.language = language;
-  document.documentElement.lang = language;
+  words.choose(language);
   window.__schulhofTheme?.(theme);
 });

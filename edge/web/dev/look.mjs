@@ -23,6 +23,25 @@ const LOOKS = {
   home: { path: '/' },
   'home-empty': { path: '/', empty: true },
   'home-degraded': { path: '/', act: async (page, mock) => { mock.core(false); await page.waitForSelector('.banner'); } },
+  'home-gateway': { path: '/', gateway: true, act: goneBox },
+  'conversation-gateway': { path: '/messages/7a', gateway: true, act: goneBox },
+  'home-signed-out': { path: '/', gateway: true, act: async (page, mock) => {
+    await goneBox(page, mock);
+    mock.control.signedIn = false;
+    mock.control.answering = true;
+    await page.waitForSelector('.banner button', { timeout: 20_000 });
+  } },
+  'home-loading': { path: '/', act: async (page, mock) => { mock.control.loading = true; mock.dropSockets(); await page.waitForSelector('.banner', { timeout: 20_000 }); } },
+  'home-refused': { path: '/messages/ma-7', act: async (page, mock) => {
+    mock.control.refuse = 'not-a-member';
+    for (const text of ['Das darf hier nicht stehen.', 'Und dieser etwas längere Text auch nicht, der über mehrere Zeilen geht.']) {
+      await page.fill('textarea', text);
+      await page.press('textarea', 'Enter');
+    }
+    await page.waitForSelector('[data-mark=refused] >> nth=1');
+    await page.goto(`${mock.url}/`);
+    await page.waitForSelector('#refused');
+  } },
   menu: { path: '/', act: (page) => page.click('.face') },
   rooms: { path: '/messages' },
   'rooms-empty': { path: '/messages', empty: true },
@@ -68,6 +87,12 @@ const LOOKS = {
   'conference-left': { path: '/conference/conf-7a', people: 2, act: async (page) => { await join(page); await page.click('[data-action=leave]'); await page.click('[data-action=leave-only]'); await page.waitForTimeout(300); } },
 };
 
+async function goneBox(page, mock) {
+  mock.control.answering = false;
+  mock.dropSockets();
+  await page.waitForSelector('.banner.calm', { timeout: 20_000 });
+}
+
 async function join(page) {
   await page.waitForSelector('video');
   await page.click('[data-action=join]');
@@ -94,9 +119,9 @@ for (const [name, look] of Object.entries(LOOKS)) {
     if (look.denied) await context.addInitScript("navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError'));");
     const page = await context.newPage();
     const complain = (text) => { faults += 1; console.log(`${name} ${variant}: ${text}`); };
-    page.on('console', (message) => { if (['error', 'warning'].includes(message.type()) && !/ERR_EMPTY_RESPONSE|WebSocket connection|status of 401|ERR_CONNECTION/.test(message.text())) complain(message.text()); });
+    page.on('console', (message) => { if (['error', 'warning'].includes(message.type()) && !/ERR_EMPTY_RESPONSE|WebSocket connection|status of (401|503)|ERR_CONNECTION/.test(message.text())) complain(message.text()); });
     page.on('pageerror', (error) => complain(error.stack ?? String(error)));
-    page.on('request', (request) => { if (!request.url().startsWith(mock.url) && !request.url().startsWith('data:')) complain(`request to ${request.url()}`); });
+    page.on('request', (request) => { if (!request.url().startsWith(mock.url) && !look.gateway && !request.url().startsWith('data:')) complain(`request to ${request.url()}`); });
     try {
       await page.goto(mock.url + look.path);
       if (!look.skipReady) await page.waitForSelector('[data-page-heading]', { state: 'attached', timeout: 5000 });

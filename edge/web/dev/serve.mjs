@@ -11,7 +11,7 @@ const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '
 export const CSP = [
   "default-src 'none'", "script-src 'self'", "style-src 'self'", "font-src 'self'", "img-src 'self'", "manifest-src 'self'",
   "connect-src 'self' NODES", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'",
-  "require-trusted-types-for 'script'", 'trusted-types svelte-trusted-html',
+  "require-trusted-types-for 'script'", "worker-src 'self'", 'trusted-types svelte-trusted-html schulhof-worker',
 ].join('; ');
 
 export async function serve({ port = 0, dist = new URL('../dist', import.meta.url).pathname, ...options } = {}) {
@@ -21,6 +21,12 @@ export async function serve({ port = 0, dist = new URL('../dist', import.meta.ur
   const sockets = new Set();
   const controls = new Set();
   const url = () => `http://localhost:${server.address().port}`;
+  // The cloud gateway: the same school at another origin, for who has a pass.
+  const gatewayUrl = () => `http://nord.localhost:${gateway.address().port}`;
+  const session = (atGateway) => ({
+    ...state.session, core_online: control.online,
+    ...(atGateway ? { served_by: 'gateway-1', served_by_kind: 'gateway' } : options.gateway ? { gateway: { url: gatewayUrl(), pass: 'cGFzcw.c2ln' } } : {}),
+  });
 
   const tell = (event) => sockets.forEach((socket) => socket.send(JSON.stringify(event)));
   const marksOf = (device) => {
@@ -95,15 +101,15 @@ export async function serve({ port = 0, dist = new URL('../dist', import.meta.ur
   const problem = (status, code) => ({ status, body: { code, status, title: code } });
   const ok = (body, status = 200) => ({ status, body });
 
-  async function api(method, path, query, body) {
+  async function api(method, path, query, body, atGateway) {
     if (path === '/api/login') {
       if (body.password !== 'schulhof') return problem(401, 'wrong-credentials');
       control.signedIn = true;
-      return ok(state.session);
+      return ok(session(false));
     }
-    if (!control.signedIn) return problem(401, 'not-signed-in');
+    if (!control.signedIn && !atGateway) return problem(401, 'not-signed-in');
     if (path === '/api/logout') return (control.signedIn = false), ok(undefined, 204);
-    if (path === '/api/session') return ok({ ...state.session, core_online: control.online });
+    if (path === '/api/session') return ok(session(atGateway));
     if (path === '/api/people') return ok(people);
     if (path === '/api/groups') return ok(groups);
     if (path === '/api/rooms') return ok([...state.rooms.values()]);
@@ -127,7 +133,7 @@ export async function serve({ port = 0, dist = new URL('../dist', import.meta.ur
     return problem(404, 'not-found');
   }
 
-  const server = createServer(async (request, response) => {
+  const handler = (atGateway) => async (request, response) => {
     const { pathname, searchParams } = new URL(request.url, 'http://localhost');
     let text = '';
     for await (const chunk of request) text += chunk;
@@ -136,8 +142,16 @@ export async function serve({ port = 0, dist = new URL('../dist', import.meta.ur
       response.writeHead(200, { 'content-type': 'application/json' });
       response.end(JSON.stringify({ session: 's1', answer: 'v=0', node: control.kind === 'box' ? 'nord' : 'relay-1', node_kind: control.kind }));
     } else if (pathname.startsWith('/api/')) {
-      if (!control.answering) return response.destroy();
-      const { status, body } = await api(request.method, pathname, searchParams, text ? JSON.parse(text) : undefined);
+      if (atGateway) {
+        response.setHeader('access-control-allow-origin', request.headers.origin ?? '*');
+        response.setHeader('access-control-allow-headers', 'authorization, content-type');
+        response.setHeader('cross-origin-resource-policy', 'cross-origin');
+        if (request.method === 'OPTIONS') return response.writeHead(204).end();
+        if (!/^Bearer /.test(request.headers.authorization ?? '')) return response.writeHead(401, { 'content-type': 'application/problem+json' }).end('{"code":"not-signed-in"}');
+      } else if (control.loading) {
+        return response.writeHead(503, { 'content-type': 'application/problem+json' }).end('{"code":"loading","status":503,"title":""}');
+      } else if (!control.answering) return response.destroy();
+      const { status, body } = await api(request.method, pathname, searchParams, text ? JSON.parse(text) : undefined, atGateway);
       response.writeHead(status, { 'content-type': status < 400 ? 'application/json' : 'application/problem+json' });
       response.end(body === undefined ? '' : JSON.stringify(body));
     } else {
@@ -145,16 +159,18 @@ export async function serve({ port = 0, dist = new URL('../dist', import.meta.ur
       const path = extname(safe) ? join(dist, safe) : join(dist, 'index.html');
       const bytes = await readFile(path).catch(() => null);
       if (!bytes) return response.writeHead(404).end();
-      const policy = CSP.replace('NODES', `${url()} ${url().replace('http', 'ws')}`);
+      const policy = CSP.replace('NODES', `${url()} ${url().replace('http', 'ws')} ${gatewayUrl()} ${gatewayUrl().replace('http', 'ws')}`);
       response.writeHead(200, { 'content-type': TYPES[extname(path)] ?? 'application/octet-stream', 'content-security-policy': policy });
       response.end(bytes);
     }
-  });
+  };
+  const server = createServer(handler(false));
+  const gateway = createServer(handler(true));
 
   const doors = new WebSocketServer({ noServer: true });
-  server.on('upgrade', (request, socket, head) => {
+  const upgrade = (atGateway) => (request, socket, head) => {
     const { pathname, searchParams } = new URL(request.url, 'http://localhost');
-    if (!control.answering) return socket.destroy();
+    if (!atGateway && (!control.answering || control.loading)) return socket.destroy();
     doors.handleUpgrade(request, socket, head, (door) => {
       if (pathname === '/api/events') {
         sockets.add(door);
@@ -168,7 +184,9 @@ export async function serve({ port = 0, dist = new URL('../dist', import.meta.ur
         media(door);
       }
     });
-  });
+  };
+  server.on('upgrade', upgrade(false));
+  gateway.on('upgrade', upgrade(true));
 
   function media(door) {
     const send = (message) => door.send(JSON.stringify(message));
@@ -194,6 +212,7 @@ export async function serve({ port = 0, dist = new URL('../dist', import.meta.ur
   }
 
   await new Promise((resolve) => server.listen(port, '127.0.0.1', resolve));
+  await new Promise((resolve) => gateway.listen(0, '127.0.0.1', resolve));
   return {
     url: url(), state, control, tell, hlc,
     core(online) {
@@ -208,7 +227,7 @@ export async function serve({ port = 0, dist = new URL('../dist', import.meta.ur
     },
     dropSockets: () => sockets.forEach((socket) => socket.terminate()),
     dropControls: () => controls.forEach((socket) => socket.terminate()),
-    close: () => new Promise((resolve) => (sockets.forEach((s) => s.terminate()), controls.forEach((s) => s.terminate()), server.closeAllConnections(), server.close(resolve))),
+    close: () => new Promise((resolve) => (sockets.forEach((s) => s.terminate()), controls.forEach((s) => s.terminate()), gateway.closeAllConnections(), gateway.close(), server.closeAllConnections(), server.close(resolve))),
   };
 }
 

@@ -1,6 +1,6 @@
 import { IDBFactory } from 'fake-indexeddb';
 import 'fake-indexeddb/auto';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ProblemError } from '../src/protocol';
 import { Outbox, OutboxFull, type RefusedEntry } from '../src/session/outbox';
 import { MemoryOutbox, openOutboxDb } from '../src/session/outbox-db';
@@ -290,6 +290,68 @@ describe('outbox', () => {
     outbox.close();
   });
 
+  it('keeps what was refused until its writer has seen to it, also when the page is closed meanwhile', async () => {
+    const first = await browser.tab();
+    await first.add(message('too late'));
+    await until(allSaved(first));
+    await first.rejected(1, 'not-a-member');
+    first.close();
+    const second = await browser.tab();
+    expect(second.refused.value).toMatchObject([{ body: { text: 'too late' }, reason: 'not-a-member' }]);
+    expect(browser.refused).toHaveLength(2);
+    const [{ id } = { id: 0 }] = second.refused.value;
+    await second.sendAgain(id);
+    await until(() => box.texts.length === 2);
+    expect(box.texts).toEqual(['too late', 'too late']);
+    expect(box.numbers).toEqual([1, 2]);
+    expect(second.refused.value).toEqual([]);
+    second.close();
+    const third = await browser.tab();
+    expect(third.refused.value).toEqual([]);
+    third.close();
+  });
+
+  it('writes a rejection down in whichever tab hears of it, and shows it in all', async () => {
+    const [first, second] = [await browser.tab(), await browser.tab()];
+    await first.add(message('no'));
+    await until(() => second.entries.value.length === 1 && allSaved(second)());
+    await second.rejected(1, 'not-a-member');
+    await until(() => first.refused.value.length === 1);
+    expect(first.entries.value).toEqual([]);
+    first.close();
+    second.close();
+  });
+
+  it('does not take for accepted what an answer says is in the log: the verdict comes with the live stream', async () => {
+    const outbox = await browser.tab();
+    await outbox.add(message('rejected while away'));
+    await until(allSaved(outbox));
+    outbox.close();
+    box.secureAll();
+    const again = await browser.tab();
+    await again.add(message('b'));
+    await until(() => box.texts.length === 2 && allSaved(again)());
+    expect(again.entries.value).toHaveLength(2);
+    await again.rejected(1, 'not-a-member');
+    box.secureAll();
+    await again.marks(box.marks(again.device ?? ''), true);
+    expect(again.refused.value.map(({ body }) => body)).toEqual([message('rejected while away')]);
+    expect(again.entries.value).toEqual([]);
+    again.close();
+  });
+
+  it('says in a code why the box takes nothing, and tries again', async () => {
+    box.problem = new ProblemError({ code: 'disk-full', status: 507, title: '', retry_after_s: 60 });
+    const outbox = await browser.tab();
+    await outbox.add(message('a'));
+    await until(() => outbox.problem.value === 'disk-full');
+    box.problem = null;
+    outbox.nudge();
+    await until(allSaved(outbox));
+    await until(() => outbox.problem.value === null);
+    outbox.close();
+  });
+
   it('gives up only the one operation that the box cannot read', async () => {
     const outbox = await browser.tab();
     box.problem = new ProblemError({ code: 'malformed', status: 400, title: '' });
@@ -336,5 +398,95 @@ describe('outbox', () => {
     await outbox.start();
     await expect(outbox.add(message('one too many'))).rejects.toBeInstanceOf(OutboxFull);
     outbox.close();
+  });
+});
+
+describe('an outbox between two nodes', () => {
+  let box: FakeBox;
+  let gateway: FakeBox;
+  let serving: FakeBox;
+  let outbox: Outbox;
+  const moveTo = (node: FakeBox) => {
+    serving = node;
+    outbox.moved();
+  };
+
+  beforeEach(async () => {
+    globalThis.indexedDB = new IDBFactory();
+    box = new FakeBox();
+    gateway = new FakeBox();
+    serving = box;
+    outbox = new Outbox({
+      school: 'nord',
+      account: 'anna',
+      db: await openOutboxDb(),
+      box: { submit: (request) => serving.submit(request), device: (device) => serving.device(device) },
+      node: () => serving,
+      own: new FakeLocks().own,
+      random: () => 0,
+    });
+    await outbox.start();
+  });
+  afterEach(() => outbox.close());
+
+  it('gives the gateway what only the box had saved, under the same numbers', async () => {
+    await Promise.all(['a', 'b', 'c'].map((text) => outbox.add(message(text))));
+    await until(allSaved(outbox));
+    const device = outbox.device ?? '';
+    // The core has the first one; the box is gone with the others.
+    gateway.log.set(device, (box.log.get(device) ?? []).slice(0, 1));
+    box.reachable = false;
+    moveTo(gateway);
+    await outbox.add(message('d'));
+    await until(() => gateway.texts.length === 4);
+    expect(gateway.texts).toEqual(['a', 'b', 'c', 'd']);
+    expect(gateway.numbers).toEqual([1, 2, 3, 4]);
+    expect(outbox.device).toBe(device);
+    // Back at the box, which had a to c, it gets what it misses: the same operation by its number.
+    box.reachable = true;
+    moveTo(box);
+    await until(() => box.texts.length === 4);
+    expect(box.log.get(device)).toEqual(gateway.log.get(device));
+  });
+
+  it('does not take for saved at the gateway what the box says when it is too late', async () => {
+    let answer: () => void = () => {};
+    const { submit } = box;
+    box.submit = async (request) => {
+      const taken = await submit.call(box, request);
+      await new Promise<void>((resolve) => (answer = resolve));
+      return taken;
+    };
+    await outbox.add(message('a'));
+    await until(() => box.texts.length === 1);
+    moveTo(gateway);
+    answer();
+    await until(() => gateway.texts.length === 1);
+    expect(gateway.texts).toEqual(['a']);
+    expect(gateway.numbers).toEqual([1]);
+  });
+
+  it('does not give a number to anything else that the box may hold, when the gateway refuses it', async () => {
+    await outbox.add(message('a'));
+    await until(allSaved(outbox));
+    const device = outbox.device;
+    gateway.refuse = (text) => (text === 'a' ? 'not-a-member' : null);
+    moveTo(gateway);
+    await until(() => outbox.refused.value.length === 1);
+    await outbox.add(message('b'));
+    await until(() => gateway.texts.length === 1);
+    expect(outbox.device).not.toBe(device);
+  });
+
+  it('keeps what no node has secured, whatever the other one has saved', async () => {
+    await Promise.all(['a', 'b'].map((text) => outbox.add(message(text))));
+    await until(allSaved(outbox));
+    const device = outbox.device ?? '';
+    gateway.reachable = false;
+    moveTo(gateway);
+    await outbox.marks({ device, saved: 0, secured: 0 }, true);
+    expect(outbox.entries.value.map(({ saved }) => saved)).toEqual([false, false]);
+    await outbox.marks({ device, saved: 1, secured: 1 }, false);
+    expect(outbox.entries.value.map(({ body }) => body)).toEqual([message('b')]);
   });
 });

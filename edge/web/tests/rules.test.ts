@@ -43,6 +43,14 @@ describe('texts', () => {
     const reject = readFileSync(join(SOURCES, '../../../shared/school/src/reject.rs'), 'utf8');
     const codes = [...reject.matchAll(/^\s+\w+ = "([a-z-]+)",/gm)].map((match) => match[1] ?? '');
     expect(codes.length).toBeGreaterThan(10);
+    const read = (path: string) => readFileSync(join(SOURCES, '../../..', path), 'utf8');
+    codes.push(/NUMBER_TAKEN: &str = "([a-z-]+)"/.exec(read('shared/sync/src/outbox.rs'))?.[1] ?? '?');
+    for (const door of ['problem', 'operations', 'body', 'ticket', 'login']) {
+      const refusals = [...read(`edge/src/door/${door}.rs`).matchAll(/StatusCode::[A-Z_]+,\s*"([a-z-]+)"/g)];
+      expect(refusals.length).toBeGreaterThan(0);
+      codes.push(...refusals.map((match) => match[1] ?? ''));
+    }
+    expect(codes).toEqual(expect.arrayContaining(['not-a-member', 'number-taken', 'disk-full', 'busy']));
     for (const { problems } of [de, en]) expect(codes.filter((code) => !(code in problems.codes))).toEqual([]);
     expect(Object.keys(en.problems.codes)).toEqual(Object.keys(de.problems.codes));
   });

@@ -16,7 +16,7 @@ const view = (seq: number, index: number | null, more: Partial<MessageView> = {}
 });
 
 function timeline(pages: (before: number | null) => MessagePage | Promise<MessagePage>) {
-  return new Timeline('7a', me, async (_room, before) => pages(before));
+  return new Timeline('7a', me, async (_room, before) => ({ node: 'own', page: await pages(before) }));
 }
 
 const texts = (timeline: Timeline) => timeline.items.value.map((item) => item.text);
@@ -25,9 +25,9 @@ describe('timeline', () => {
   it('shows a message once, whichever ways it comes', async () => {
     const line = timeline(() => ({ items: [view(1, 10), view(2, null)], older: null }));
     await line.load();
-    line.take(view(2, null));
-    line.take(view(2, 11));
-    line.take(view(2, null));
+    line.take(view(2, null), 'own');
+    line.take(view(2, 11), 'own');
+    line.take(view(2, null), 'own');
     expect(texts(line)).toEqual(['m1', 'm2']);
     expect(line.items.value[1]).toMatchObject({ index: 11, state: 'secured' });
   });
@@ -35,8 +35,8 @@ describe('timeline', () => {
   it('orders by index, and what has none below by its clock', async () => {
     const line = timeline(() => ({ items: [view(1, 12), view(2, 11, { device: 'e' })], older: null }));
     await line.load();
-    line.take(view(5, null, { at: 9_000 }));
-    line.take(view(4, null, { at: 4_000, device: 'e' }));
+    line.take(view(5, null, { at: 9_000 }), 'own');
+    line.take(view(4, null, { at: 4_000, device: 'e' }), 'own');
     expect(texts(line)).toEqual(['m2', 'm1', 'm4', 'm5']);
   });
 
@@ -49,10 +49,10 @@ describe('timeline', () => {
     expect(line.items.value.map(({ text, state }) => [text, state])).toEqual([['m1', 'secured'], ['mine', 'waiting']]);
     line.setOutbox([{ ...entry, seq: 3, saved: true }], []);
     expect(line.items.value[1]).toMatchObject({ key: 'own:3', state: 'saved' });
-    line.take(view(3, null, { device: 'own', author: 'anna', text: 'mine' }));
+    line.take(view(3, null, { device: 'own', author: 'anna', text: 'mine' }), 'own');
     expect(texts(line)).toEqual(['m1', 'mine']);
     expect(line.items.value[1]).toMatchObject({ key: 'own:3', state: 'saved', own: true });
-    line.take(view(3, 11, { device: 'own', author: 'anna', text: 'mine' }));
+    line.take(view(3, 11, { device: 'own', author: 'anna', text: 'mine' }), 'own');
     line.setOutbox([], []);
     expect(line.items.value[1]).toMatchObject({ key: 'own:3', state: 'secured' });
   });
@@ -60,7 +60,7 @@ describe('timeline', () => {
   it('shows a refused message with its reason instead of letting it vanish', async () => {
     const line = timeline(() => ({ items: [], older: null }));
     await line.load();
-    line.take(view(1, null, { device: 'own', author: 'anna' }));
+    line.take(view(1, null, { device: 'own', author: 'anna' }), 'own');
     line.drop('own', 1);
     const body = { type: 'message.post' as const, room: '7a', text: 'm1' };
     line.setOutbox([], [{ id: 4, at: 1, body, reason: 'not-a-member' }]);
@@ -89,7 +89,7 @@ describe('timeline', () => {
     const line = timeline(() => new Promise<MessagePage>((resolve) => (answer = resolve)));
     const loading = line.load();
     await Promise.resolve();
-    line.take(view(2, 11));
+    line.take(view(2, 11), 'own');
     answer({ items: [view(1, 10)], older: null });
     await loading;
     expect(texts(line)).toEqual(['m1', 'm2']);
@@ -145,5 +145,20 @@ describe('timeline', () => {
     await late;
     expect(texts(line)).toEqual(['m9']);
     expect(line.status.value.hasOlder).toBe(true);
+  });
+
+  it('keeps what only the other node has heard of, until the one that told of it says that it is gone', async () => {
+    let from: { node: string; page: MessagePage } = { node: 'own', page: { items: [view(1, 10), view(2, null)], older: null } };
+    const line = new Timeline('7a', me, () => Promise.resolve(from));
+    await line.load();
+    line.take(view(3, null, { device: 'e' }), 'own');
+    from = { node: 'gateway', page: { items: [view(1, 10)], older: null } };
+    await line.load();
+    expect(texts(line)).toEqual(['m1', 'm2', 'm3']);
+    line.take(view(2, 11), 'gateway');
+    expect(texts(line)).toEqual(['m1', 'm2', 'm3']);
+    from = { node: 'own', page: { items: [view(1, 10), view(2, 11)], older: null } };
+    await line.load();
+    expect(texts(line)).toEqual(['m1', 'm2']);
   });
 });

@@ -40,11 +40,16 @@ export class Api {
    * @param {string} room
    * @param {string[]} texts
    */
-  async post(room, texts) {
-    for (let from = 0; from < texts.length; from += SUBMIT_MAX) {
-      const operations = texts.slice(from, from + SUBMIT_MAX).map((text) => {
+  post(room, texts) {
+    return this.submit(texts.map((text) => ({ type: 'message.post', room, text })));
+  }
+
+  /** Does what the bodies say, in order. @param {{ type: string }[]} bodies */
+  async submit(bodies) {
+    for (let from = 0; from < bodies.length; from += SUBMIT_MAX) {
+      const operations = bodies.slice(from, from + SUBMIT_MAX).map((body) => {
         this.#seq += 1;
-        return { seq: this.#seq, at: Date.now() * 1024, body: { type: 'message.post', room, text } };
+        return { seq: this.#seq, at: Date.now() * 1024, body };
       });
       const answer = await (await this.#ask('/api/operations', { device: this.#device, operations })).json();
       const refused = answer.results.find(({ state }) => state !== 'saved');

@@ -21,11 +21,12 @@ const DEFAULT_BINARY = resolve(fileURLToPath(import.meta.url), '../../../../targ
 /**
  * @typedef {object} NodeRecord
  * @property {string} name
- * @property {'core' | 'relay' | 'box'} kind
+ * @property {'core' | 'relay' | 'box' | 'gateway'} kind
  * @property {number | null} pid
  * @property {string} admin base address of the admin listener
  * @property {string} url
  * @property {{ url: string, admin: string }} [media] a box's own media node
+ * @property {string} data folder
  * @property {string} log
  */
 
@@ -101,7 +102,28 @@ export class Stack {
   /** All origins that a browser of the school may talk to. @param {'nord' | 'sued'} school */
   origins(school) {
     const box = this.node(school);
-    return [box.url, box.media?.url, this.node('relay-1').url].filter((url) => url !== undefined);
+    const { gateway } = box;
+    return [box.url, gateway, box.media?.url, this.node('relay-1').url].filter((url) => url !== undefined);
+  }
+
+  /**
+   * Kills a node, and keeps `up` from starting it again until `bringUp`.
+   * @param {string} name
+   * @param {{ burnt?: boolean }} [options] burnt: with everything that it had written
+   */
+  async takeDown(name, { burnt = false } = {}) {
+    const { pid, data } = this.node(name);
+    if (pid === null) throw new Error(`${name} is not running`);
+    this.#child.kill('SIGSTOP');
+    process.kill(pid, 'SIGKILL');
+    // A process that `up` has not yet waited for is a zombie, and holds nothing open.
+    await until(`${name} is dead`, STOP_MAX_MS, () => isDead(pid));
+    if (burnt) rmSync(data, { recursive: true, force: true });
+  }
+
+  /** `up` goes on, and starts again what is dead. */
+  bringUp() {
+    this.#child.kill('SIGCONT');
   }
 
   /** All core nodes stand still, as behind a line that was cut. */
@@ -129,6 +151,7 @@ export class Stack {
   async stop() {
     if (this.#stopped) return;
     this.resumeCore();
+    this.bringUp();
     const ended = () => this.#child.exitCode !== null || this.#child.signalCode !== null || this.#child.pid === undefined;
     if (!ended()) this.#child.kill('SIGTERM');
     await until('schulhof up has stopped', STOP_MAX_MS, ended).catch((error) => console.error(error.message));
@@ -144,6 +167,16 @@ export class Stack {
     if (this.#child.exitCode === null && this.#child.signalCode === null) this.#child.kill('SIGKILL');
     if (process.env.KEEP === '1') console.error(`kept: ${this.#dir}`);
     else rmSync(this.#dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+  }
+}
+
+/** @param {number} pid */
+function isDead(pid) {
+  try {
+    // The state stands behind the name, which is in brackets.
+    return /\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  } catch {
+    return true;
   }
 }
 

@@ -21,6 +21,11 @@ export const WORDS = {
     close: 'Schließen',
     cloudLost: 'Internet gestört',
     boxLost: 'Keine Verbindung zur Schulbox',
+    overCloud: 'es geht über die Cloud weiter',
+    boxOk: 'Schulbox „nord“ verbunden',
+    cloudInstead: 'Es geht über die Cloud weiter',
+    signInAgain: 'Neu anmelden',
+    refused: { title: 'Nicht gesendet', notAMember: 'Das dürfen nur Mitglieder dieses Raums.', discard: 'Verwerfen', copy: 'Kopieren' },
     wrongPassword: 'Benutzername oder Passwort stimmt nicht.',
   },
   en: {
@@ -44,13 +49,18 @@ export const WORDS = {
     close: 'Close',
     cloudLost: 'Internet disrupted',
     boxLost: 'No connection to the school box',
+    overCloud: 'everything goes on over the cloud',
+    boxOk: 'School box “nord” connected',
+    cloudInstead: 'Going on over the cloud',
+    signInAgain: 'Sign in again',
+    refused: { title: 'Not sent', notAMember: 'Only members of this room may do this.', discard: 'Discard', copy: 'Copy' },
     wrongPassword: 'User name or password is not right.',
   },
 };
 
 /** How far an own message has come, as its mark says. */
 export const MARKS = {
-  waiting: 'Wartet in diesem Browser auf die Schulbox',
+  waiting: 'Wartet in diesem Browser auf die Verbindung',
   saved: 'Auf der Schulbox gespeichert',
   secured: 'In der Cloud gesichert',
 };

@@ -49,10 +49,17 @@ export type Fetch = (input: string, init: RequestInit) => Promise<Response>;
 export async function requestJson<T>(
   fetch: Fetch,
   url: string,
-  init: { method: 'GET' | 'POST'; body?: unknown; credentials: RequestCredentials; timeoutMs?: number; signal?: AbortSignal },
+  init: {
+    method: 'GET' | 'POST';
+    body?: unknown;
+    credentials: RequestCredentials;
+    headers?: Record<string, string>;
+    timeoutMs?: number | undefined;
+    signal?: AbortSignal | undefined;
+  },
 ): Promise<T> {
   const limit = AbortSignal.timeout(init.timeoutMs ?? TIMEOUT_MS);
-  const headers: Record<string, string> = { accept: 'application/json' };
+  const headers: Record<string, string> = { accept: 'application/json', ...init.headers };
   if (init.body !== undefined) headers['content-type'] = 'application/json';
   let response: Response;
   let text: string;
@@ -93,23 +100,55 @@ function problemOf(response: Response, text: string): Problem {
   return { code: `http-${response.status}`, status: response.status, title: response.statusText };
 }
 
+/** How a request is made, beside its address. */
+export interface Manner {
+  timeoutMs?: number | undefined;
+  /** Gives it up: the answer, if there was one, is not known. */
+  signal?: AbortSignal | undefined;
+}
+
 export class BoxClient {
   private readonly fetch: Fetch;
 
-  /** @param base address of the box without a slash at the end; empty: the page's own origin */
+  /**
+   * @param base address of the box or gateway without a slash at the end; empty: the page's own origin
+   * @param pass what shows who asks, where no cookie does (`wire::pass`)
+   */
   constructor(
-    private readonly base = '',
+    readonly base = '',
     fetch?: Fetch,
+    private readonly pass: (() => string) | null = null,
+    private readonly manner: Manner = {},
   ) {
     this.fetch = fetch ?? ((input, init) => globalThis.fetch(input, init));
   }
 
+  /** The same door, with requests that can be given up or are less patient. */
+  with(manner: Manner): BoxClient {
+    return new BoxClient(this.base, this.fetch, this.pass, { ...this.manner, ...manner });
+  }
+
+  /** WebSocket subprotocols: they carry the pass, as a WebSocket has no headers of its own. */
+  get subprotocols(): string[] {
+    return this.pass ? ['schulhof', `bearer.${this.pass()}`] : [];
+  }
+
+  private ask<T>(method: 'GET' | 'POST', path: string, body?: unknown): Promise<T> {
+    return requestJson(this.fetch, this.base + path, {
+      method,
+      body,
+      credentials: this.pass ? 'omit' : 'same-origin',
+      headers: this.pass ? { authorization: `Bearer ${this.pass()}` } : {},
+      ...this.manner,
+    });
+  }
+
   private get<T>(path: string): Promise<T> {
-    return requestJson(this.fetch, this.base + path, { method: 'GET', credentials: 'same-origin' });
+    return this.ask('GET', path);
   }
 
   private post<T>(path: string, body?: unknown): Promise<T> {
-    return requestJson(this.fetch, this.base + path, { method: 'POST', body, credentials: 'same-origin' });
+    return this.ask('POST', path, body);
   }
 
   login(login: string, password: string): Promise<SessionView> {

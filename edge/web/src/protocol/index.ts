@@ -9,7 +9,7 @@ export type * from './types';
 export * from './clock';
 export * from './limits';
 export { BoxClient, ProblemError, Unreachable, isUnreachable } from './http';
-export { EventStream, type Link, type SocketLike } from './events';
+export { EventStream, browserSocket, type Link, type SocketLike } from './events';
 export { MediaNodeClient, type Control, type ControlHandlers } from './node';
 
 export type { LiveEvent } from './live';

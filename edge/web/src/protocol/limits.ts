@@ -5,5 +5,5 @@ export const SUBMIT_OPERATIONS_MAX = 200;
 export const MESSAGE_LEN_MAX = 16 * 1024;
 /** `op::NAME_LEN_MAX`, in characters */
 export const NAME_LEN_MAX = 120;
-/** `live::Command::Ping`: a heartbeat this often. */
-export const HEARTBEAT_MS = 10_000;
+/** `live::Command::Ping`: at least every 10 s. More often, so that a box that hangs is noticed within two of them. */
+export const HEARTBEAT_MS = 3_000;

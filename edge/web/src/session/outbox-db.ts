@@ -1,6 +1,6 @@
 /** Where operations are kept until they are secured: IndexedDB, or (no IndexedDB, no Web Locks) the memory of one tab. */
-import { openDB, type DBSchema, type IDBPDatabase } from 'idb';
-import { newDevice, type DeviceRow, type OutboxRow, type OutboxState } from './outbox-rules';
+import { openDatabase, type Database } from './database';
+import { newDevice, type OutboxState } from './outbox-rules';
 import { randomName } from './random';
 
 export interface OutboxDb {
@@ -12,34 +12,24 @@ export interface OutboxDb {
 /** Marks a row that is not in the database yet: it gets its key there. */
 export const NEW_ROW = 0;
 
-interface Schema extends DBSchema {
-  devices: { key: string; value: DeviceRow };
-  operations: { key: number; value: OutboxRow; indexes: { account: string } };
-}
-
-export async function openOutboxDb(name = 'schulhof'): Promise<OutboxDb> {
-  const db = await openDB<Schema>(name, 1, {
-    upgrade(db) {
-      db.createObjectStore('devices', { keyPath: 'account' });
-      const operations = db.createObjectStore('operations', { keyPath: 'id', autoIncrement: true });
-      operations.createIndex('account', 'account');
-    },
-    blocking: (_from, _to, event) => (event.target as IDBDatabase).close(),
-  });
-  return new IndexedOutbox(db);
+export async function openOutboxDb(name?: string): Promise<OutboxDb> {
+  return new IndexedOutbox(await openDatabase(name));
 }
 
 class IndexedOutbox implements OutboxDb {
-  constructor(private readonly db: IDBPDatabase<Schema>) {}
+  constructor(private readonly db: Database) {}
 
   async transact<T>(account: string, change: (state: OutboxState) => T): Promise<T> {
-    const tx = this.db.transaction(['devices', 'operations'], 'readwrite', { durability: 'strict' });
+    const tx = this.db.transaction(['devices', 'operations', 'refused'], 'readwrite', { durability: 'strict' });
     const devices = tx.objectStore('devices');
     const operations = tx.objectStore('operations');
+    const refusals = tx.objectStore('refused');
     const device = (await devices.get(account)) ?? newDevice(account, randomName());
     const rows = await operations.index('account').getAll(account);
+    const refused = await refusals.index('account').getAll(account);
     const before = new Map(rows.map((row) => [row.id, JSON.stringify(row)]));
-    const state: OutboxState = { device, rows };
+    const refusedBefore = new Set(refused.map(({ id }) => id));
+    const state: OutboxState = { device, rows, refused };
     let result: T;
     try {
       result = change(state);
@@ -52,13 +42,17 @@ class IndexedOutbox implements OutboxDb {
     for (const row of state.rows) {
       if (row.id === NEW_ROW) {
         const { id: _, ...fresh } = row;
-        writes.push(operations.add(fresh as OutboxRow).then((id) => (row.id = id)));
+        writes.push(operations.add(fresh as typeof row).then((id) => (row.id = id)));
       } else if (before.get(row.id) !== JSON.stringify(row)) {
         writes.push(operations.put(row));
       }
       before.delete(row.id);
     }
     for (const gone of before.keys()) writes.push(operations.delete(gone));
+    for (const row of state.refused) {
+      if (!refusedBefore.delete(row.id)) writes.push(refusals.put(row));
+    }
+    for (const gone of refusedBefore) writes.push(refusals.delete(gone));
     await Promise.all([...writes, tx.done]);
     return result;
   }
@@ -75,7 +69,7 @@ export class MemoryOutbox implements OutboxDb {
 
   transact<T>(account: string, change: (state: OutboxState) => T): Promise<T> {
     const state = structuredClone(
-      this.states.get(account) ?? { device: newDevice(account, randomName()), rows: [] },
+      this.states.get(account) ?? { device: newDevice(account, randomName()), rows: [], refused: [] },
     );
     const result = change(state);
     for (const row of state.rows) {

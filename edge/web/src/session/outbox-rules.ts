@@ -18,6 +18,8 @@ import {
   type SubmittedOperation,
 } from '../protocol';
 
+/** Refused ones that are kept; past it the oldest are forgotten. */
+export const REFUSED_LEN_MAX = 100;
 /** Kept at most until secured: a week offline in one class. Past it, nothing new is taken. */
 export const OUTBOX_LEN_MAX = 5_000;
 /** Characters of JSON in one submission: stays below `api::BODY_LEN_MAX` (256 KiB) even if each takes 2 bytes. */
@@ -50,15 +52,23 @@ export interface OutboxRow {
   body: Body;
 }
 
+/** What was refused, kept until its writer has seen to it. */
+export interface RefusedRow {
+  /** That of the operation. */
+  id: number;
+  account: string;
+  at: Hlc;
+  body: Body;
+  /** Stable code. */
+  reason: string;
+}
+
 export interface OutboxState {
   device: DeviceRow;
   /** By `id`. */
   rows: OutboxRow[];
-}
-
-export interface Refused {
-  row: OutboxRow;
-  reason: string;
+  /** By `id`. */
+  refused: RefusedRow[];
 }
 
 export function newDevice(account: string, device: DeviceId): DeviceRow {
@@ -113,6 +123,17 @@ function unsaved(state: OutboxState): (OutboxRow & { seq: Seq })[] {
     .sort((a, b) => a.seq - b.seq);
 }
 
+/** It is over, and its writer is to know. */
+export function refuse(state: OutboxState, id: number, reason: string): void {
+  const row = state.rows.find((other) => other.id === id);
+  if (!row) return;
+  state.rows = state.rows.filter((other) => other !== row);
+  // That nobody can mark a room as read is nobody's concern.
+  if (row.body.type === 'read.mark') return;
+  const { account, at, body } = row;
+  state.refused = [...state.refused, { id, account, at, body, reason }].slice(-REFUSED_LEN_MAX);
+}
+
 /**
  * What a box said to a batch. `stuck`: nothing came of it and sending again at once would not help either, as the box
  * misses numbers that are no longer held here (it is behind the core).
@@ -121,36 +142,36 @@ export function takeAnswer(
   state: OutboxState,
   answer: SubmitAnswer,
   newName: DeviceId,
-): { refused: Refused[]; stuck: boolean } {
+): { stuck: boolean } {
   const sent = new Map(unsaved(state).map((row) => [row.seq, row]));
-  const refused: Refused[] = [];
+  const refused: OutboxRow[] = [];
   let gap = false;
   for (const result of answer.results) {
     const row = sent.get(result.seq);
     if (!row) continue;
     if (result.state === 'saved' || result.state === 'duplicate') row.saved = true;
-    else if (result.state === 'refused') refused.push({ row: { ...row }, reason: result.reason ?? 'refused' });
-    else gap = true;
+    else if (result.state === 'refused') {
+      refused.push(row);
+      refuse(state, row.id, result.reason ?? 'refused');
+    } else gap = true;
   }
   if (refused.length > 0) {
-    const gone = new Set(refused.map(({ row }) => row.id));
-    state.rows = state.rows.filter((row) => !gone.has(row.id));
     // A number is free only if every try of it was refused. Otherwise the rest goes on under another name.
-    if (refused.some(({ row }) => row.unanswered > 0)) renew(state, newName);
+    if (refused.some((row) => row.unanswered > 0)) renew(state, newName);
     else closeUp(state, refused);
   }
-  takeMarks(state, answer.marks);
+  takeSaved(state, answer.marks);
   if (gap) fallBack(state, answer.marks);
   const moved = answer.results.some((result) => result.state !== 'gap');
   const from = unsaved(state)[0]?.seq ?? 0;
   const reachesBack = from < (answer.results[0]?.seq ?? 0);
-  return { refused, stuck: !moved && !reachesBack };
+  return { stuck: !moved && !reachesBack };
 }
 
 /** A refused operation has no number in the log: its number, and those after it that no box has taken, are given anew. */
-function closeUp(state: OutboxState, refused: Refused[]): void {
+function closeUp(state: OutboxState, refused: readonly OutboxRow[]): void {
   const open = unsaved(state);
-  const free = [...refused.map(({ row }) => row.seq), ...open.map((row) => row.seq)].filter((seq) => seq !== null);
+  const free = [...refused.map((row) => row.seq), ...open.map((row) => row.seq)].filter((seq) => seq !== null);
   let seq = Math.min(...free);
   for (const row of open) {
     row.seq = seq;
@@ -160,20 +181,30 @@ function closeUp(state: OutboxState, refused: Refused[]): void {
   state.device.tried = Math.min(state.device.tried, seq - 1);
 }
 
-/** Marks only move forward here; what is secured need not be kept. */
-export function takeMarks(state: OutboxState, marks: DeviceMarks): void {
-  state.rows = state.rows.filter(
-    (row) => row.device !== marks.device || row.seq === null || row.seq > marks.secured,
-  );
+/** What an answer says of this device. What is secured stays all the same: it may have been rejected, and the live stream says so. */
+export function takeSaved(state: OutboxState, marks: DeviceMarks): void {
   for (const row of state.rows) {
     if (row.device === marks.device && row.seq !== null && row.seq <= marks.saved) row.saved = true;
   }
 }
 
-/** The box that serves now holds less than the one before did: what it misses is sent again. */
+/** What the live stream says, after all verdicts up to there: what is secured need not be kept. True whichever node says it. */
+export function takeMarks(state: OutboxState, marks: DeviceMarks): void {
+  state.rows = state.rows.filter(
+    (row) => row.device !== marks.device || row.seq === null || row.seq > marks.secured,
+  );
+  takeSaved(state, marks);
+}
+
+/**
+ * The node that serves now holds less than the one before did: what it misses is sent to it, too. The other one may still
+ * hold it, so its number counts as used.
+ */
 export function fallBack(state: OutboxState, marks: DeviceMarks): void {
   for (const row of state.rows) {
-    if (row.device === marks.device && row.seq !== null && row.seq > marks.saved) row.saved = false;
+    if (row.device !== marks.device || row.seq === null || row.seq <= marks.saved || !row.saved) continue;
+    row.saved = false;
+    row.unanswered += 1;
   }
 }
 

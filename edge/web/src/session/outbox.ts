@@ -5,8 +5,8 @@
  * All tabs of one account write into the same database; one of them owns the numbering (a Web Lock) and sends.
  */
 import {
-  isUnreachable,
   ProblemError,
+  Unreachable,
   type AccountId,
   type Body,
   type DeviceId,
@@ -19,6 +19,7 @@ import {
 import { Cell, type Readable } from './cell';
 import { NEW_ROW, type OutboxDb } from './outbox-db';
 import * as rules from './outbox-rules';
+import { malformed, unlooked } from './outbox-errors';
 import { randomName } from './random';
 
 /** First and longest wait after a failed submission. */
@@ -28,8 +29,6 @@ const RETRY_MAX_MS = 20_000;
 const STUCK_TRIES_MAX = 6;
 /** `sync::NUMBER_TAKEN`: not what was written was refused, but its number was another's. */
 const NUMBER_TAKEN = 'number-taken';
-/** Refused ones that are shown; older ones have been seen. */
-const REFUSED_LEN_MAX = 20;
 
 export interface OutboxEntry {
   /** Stable from writing to securing. */
@@ -66,8 +65,11 @@ export interface OutboxOptions {
   account: AccountId;
   db: OutboxDb;
   box: { submit(request: Submission): Promise<SubmitAnswer>; device(device: DeviceId): Promise<DeviceMarks> };
+  /** Which node `box` is now: what one says of `saved` holds for no other. */
+  node?: () => unknown;
   own?: Ownership | undefined;
   channel?: Channel | undefined;
+  /** Once per entry and page, also for what an earlier page left behind. */
   onRefused?: (entry: RefusedEntry) => void;
   /** The session is over: nothing is sent until it is back. */
   onSignedOut?: () => void;
@@ -82,9 +84,12 @@ export interface OutboxOptions {
 export class Outbox {
   private readonly list = new Cell<readonly OutboxEntry[]>([]);
   private readonly refusedList = new Cell<readonly RefusedEntry[]>([]);
+  private readonly problemCell = new Cell<string | null>(null);
   private readonly stop = new AbortController();
   private deviceName: DeviceId | null = null;
   private sinceHead: LogIndex | null = null;
+  /** Refused ones that `onRefused` was called for. */
+  private readonly told = new Set<number>();
   private owner = false;
   private checked = false;
   private pumping = false;
@@ -109,6 +114,11 @@ export class Outbox {
     return this.refusedList;
   }
 
+  /** Why the node takes nothing at the moment although it answers (`disk-full`, `busy`, ...); null: it does, or is not there. */
+  get problem(): Readable<string | null> {
+    return this.problemCell;
+  }
+
   get device(): DeviceId | null {
     return this.deviceName;
   }
@@ -125,6 +135,7 @@ export class Outbox {
     await this.refresh();
     const owned = async () => {
       this.owner = true;
+      this.checked = false;
       void this.pump();
       await new Promise<void>((resolve) => this.stop.signal.addEventListener('abort', () => resolve()));
       this.owner = false;
@@ -145,21 +156,39 @@ export class Outbox {
   async add(body: Body): Promise<void> {
     await this.change((state) => {
       rules.supersede(state, body);
-      if (state.rows.length >= rules.OUTBOX_LEN_MAX) throw new OutboxFull('the outbox is full');
-      const at = rules.tick(state.device, (this.options.now ?? Date.now)());
-      const { head } = this.options;
-      if (state.rows.length === 0) state.device.since = head?.() ?? null;
-      const { device } = state.device;
-      state.rows.push({ id: NEW_ROW, account: this.writer, device, seq: null, saved: false, unanswered: 0, at, body });
+      this.push(state, body);
     });
     void this.pump();
   }
 
-  forgetRefused(id: number): void {
-    this.refusedList.update((list) => list.filter((entry) => entry.id !== id));
+  private push(state: rules.OutboxState, body: Body): void {
+    if (state.rows.length >= rules.OUTBOX_LEN_MAX) throw new OutboxFull('the outbox is full');
+    const at = rules.tick(state.device, (this.options.now ?? Date.now)());
+    const { head } = this.options;
+    if (state.rows.length === 0) state.device.since = head?.() ?? null;
+    const { device } = state.device;
+    state.rows.push({ id: NEW_ROW, account: this.writer, device, seq: null, saved: false, unanswered: 0, at, body });
   }
 
-  /** The box speaks of this device: in the greeting of the live stream (`greeting`), or as it moves on. */
+  /** The writer has seen to it. */
+  async forgetRefused(id: number): Promise<void> {
+    await this.change((state) => {
+      state.refused = state.refused.filter((row) => row.id !== id);
+    });
+  }
+
+  /** Writes it anew, at the end. */
+  async sendAgain(id: number): Promise<void> {
+    await this.change((state) => {
+      const row = state.refused.find((other) => other.id === id);
+      if (!row) return;
+      state.refused = state.refused.filter((other) => other !== row);
+      this.push(state, row.body);
+    });
+    void this.pump();
+  }
+
+  /** The node speaks of this device: in the greeting of the live stream (`greeting`), or as it moves on. */
   async marks(marks: DeviceMarks, greeting: boolean): Promise<void> {
     if (!this.owner || marks.device !== this.deviceName) return;
     await this.change((state) => {
@@ -169,20 +198,27 @@ export class Outbox {
     if (greeting) this.nudge();
   }
 
-  /** The core refused an operation when it came to its place: it has used its number, and is over. */
+  /**
+   * The core refused an operation when it came to its place: it has used its number, and is over. Any tab may hear of it
+   * first, and the one that owns the numbers may be gone by now: whoever hears it writes it down.
+   */
   async rejected(seq: number, reason: string): Promise<void> {
-    if (!this.owner) return;
-    const row = this.list.value.find((entry) => entry.seq === seq && entry.device === this.deviceName);
-    if (!row) return;
-    if (reason === NUMBER_TAKEN) {
-      await this.change((state) => rules.writeAgain(state, row.id, randomName()));
-      void this.pump();
-      return;
-    }
-    this.tell({ id: row.id, at: row.at, body: row.body, reason });
+    const device = this.deviceName;
     await this.change((state) => {
-      state.rows = state.rows.filter((other) => other.id !== row.id);
+      const row = state.rows.find((other) => other.seq === seq && other.device === device);
+      if (!row) return;
+      if (reason === NUMBER_TAKEN) rules.writeAgain(state, row.id, randomName());
+      else rules.refuse(state, row.id, reason);
     });
+    if (reason === NUMBER_TAKEN) void this.pump();
+  }
+
+  /** Another node serves now: what it holds is its own. */
+  moved(): void {
+    this.checked = false;
+    this.stuckTries = 0;
+    this.problemCell.set(null);
+    this.nudge();
   }
 
   /** The way to the box may be back: do not wait any longer. */
@@ -206,24 +242,39 @@ export class Outbox {
         while (await this.sendOne());
       } while (this.again);
       this.failures = 0;
+      this.problemCell.set(null);
     } catch (error) {
       this.failed(error);
     } finally {
       this.pumping = false;
     }
+    // Somebody asked meanwhile, and it ended with a failure: that was about a moment before.
+    if (this.again) void this.pump();
   }
 
-  /** Once per page: whether the box knows more of this device than we ever sent. */
+  /** Once per page and node: whether it knows more of this device than we ever sent, and what it misses. */
   private async check(): Promise<void> {
-    if (this.checked || !this.list.value.some((entry) => !entry.saved)) return;
+    if (this.checked || this.list.value.length === 0) return;
     const device = this.deviceName;
     if (device === null) return;
-    const marks = await this.options.box.device(device);
+    const marks = await this.from((box) => box.device(device));
     this.checked = true;
     await this.change((state) => {
-      rules.takeMarks(state, marks);
       if (rules.isForeign(state, marks)) rules.renew(state, randomName());
+      else {
+        rules.takeSaved(state, marks);
+        rules.fallBack(state, marks);
+      }
     });
+  }
+
+  /** Asks the node that serves now. If another one serves when the answer comes, it says nothing any more. */
+  private async from<T>(ask: (box: OutboxOptions['box']) => Promise<T>): Promise<T> {
+    const { box, node } = this.options;
+    const asked = node?.();
+    const answer = await ask(box);
+    if (asked !== node?.()) throw new Unreachable('another node serves now');
+    return answer;
   }
 
   /** @returns whether there is more to send now */
@@ -233,7 +284,7 @@ export class Outbox {
     if (operations.length === 0 || device === null || this.stop.signal.aborted) return false;
     let answer: SubmitAnswer;
     try {
-      answer = await this.options.box.submit({ account: this.options.account, device, operations });
+      answer = await this.submit(device, operations);
     } catch (error) {
       if (unlooked(error)) await this.change((state) => rules.settle(state, operations));
       const reason = malformed(error);
@@ -246,11 +297,10 @@ export class Outbox {
       await this.change((state) => rules.renew(state, randomName()));
       return true;
     }
-    const { refused, stuck } = await this.change((state) => {
+    const { stuck } = await this.change((state) => {
       rules.settle(state, operations);
       return rules.takeAnswer(state, answer, randomName());
     });
-    for (const { row, reason } of refused) this.tell({ id: row.id, at: row.at, body: row.body, reason });
     if (!stuck) {
       this.stuckTries = 0;
       return this.list.value.some((entry) => !entry.saved);
@@ -264,11 +314,15 @@ export class Outbox {
     throw new Error('the box misses earlier numbers');
   }
 
+  private submit(device: DeviceId, operations: Submission['operations']): Promise<SubmitAnswer> {
+    return this.from((box) => box.submit({ account: this.options.account, device, operations }));
+  }
+
   private async submitFirst(device: DeviceId, operations: Submission['operations']): Promise<SubmitAnswer> {
     const [first] = operations;
     if (first === undefined) throw new Error('nothing to submit');
     try {
-      return await this.options.box.submit({ account: this.options.account, device, operations: [first] });
+      return await this.submit(device, [first]);
     } catch (error) {
       const reason = malformed(error);
       if (reason === null) throw error;
@@ -282,16 +336,12 @@ export class Outbox {
       this.options.onSignedOut?.();
       return;
     }
+    this.problemCell.set(error instanceof ProblemError && !error.problem.code.startsWith('http-') ? error.problem.code : null);
     const ceiling = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(this.failures, 10));
     this.failures += 1;
     const asked = error instanceof ProblemError ? (error.problem.retry_after_s ?? 0) * 1_000 : 0;
     const wait = Math.max(asked, ceiling * (0.5 + 0.5 * (this.options.random ?? Math.random)()));
     if (!this.stop.signal.aborted) this.timer = setTimeout(() => void this.pump(), wait);
-  }
-
-  private tell(entry: RefusedEntry): void {
-    this.refusedList.update((list) => [...list, entry].slice(-REFUSED_LEN_MAX));
-    this.options.onRefused?.(entry);
   }
 
   private async change<T>(change: (state: rules.OutboxState) => T): Promise<T> {
@@ -319,22 +369,20 @@ export class Outbox {
       this.options.onDevice?.(device);
     }
     const entries = state.rows.map(({ id, device, seq, saved, at, body }) => ({ id, device, seq, saved, at, body }));
-    if (JSON.stringify(entries) === JSON.stringify(this.list.value)) return false;
-    this.list.set(entries);
-    return true;
+    const refused = state.refused.map(({ id, at, body, reason }) => ({ id, at, body, reason }));
+    const fresh = refused.filter(({ id }) => !this.told.has(id));
+    const changed = differ(entries, this.list.value) || differ(refused, this.refusedList.value);
+    // First what is refused: nothing is for a moment in neither list.
+    if (differ(refused, this.refusedList.value)) this.refusedList.set(refused);
+    if (differ(entries, this.list.value)) this.list.set(entries);
+    for (const entry of fresh) {
+      this.told.add(entry.id);
+      this.options.onRefused?.(entry);
+    }
+    return changed;
   }
 }
 
-/** The box answered without looking at the operations: none of them can have been saved. */
-function unlooked(error: unknown): boolean {
-  return error instanceof ProblemError && error.problem.status < 500;
-}
-
-/** The stable code, if the same request can never succeed; null if it is worth another try. */
-function malformed(error: unknown): string | null {
-  if (!(error instanceof ProblemError) || isUnreachable(error)) return null;
-  const { status, code } = error.problem;
-  // Not the box's own words: something in between answered, and may not do so the next time.
-  if (code.startsWith('http-')) return null;
-  return status === 400 || status === 413 || status === 415 || status === 422 ? code : null;
+function differ(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) !== JSON.stringify(b);
 }

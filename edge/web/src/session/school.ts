@@ -5,7 +5,6 @@
 import {
   EventStream,
   type AccountId,
-  type BoxClient,
   type ConferenceId,
   type ConferenceView,
   type DeviceMarks,
@@ -16,13 +15,13 @@ import {
   type RoomId,
   type RoomView,
   type SessionView,
-  type SocketLike,
   type TicketAnswer,
 } from '../protocol';
 import { Cell, type Readable } from './cell';
 import { Outbox, type OutboxOptions, type RefusedEntry } from './outbox';
 import { randomName } from './random';
 import { Rooms } from './rooms';
+import type { Route } from './route';
 import { Timeline } from './timeline';
 
 /** Conversations that are kept in memory; one that is opened again after that is fetched again. */
@@ -30,14 +29,15 @@ const TIMELINES_MAX = 20;
 
 export interface SchoolOptions {
   view: SessionView;
-  box: BoxClient;
+  /** Which node serves; all that is asked goes that way. */
+  route: Route;
   outbox: Pick<OutboxOptions, 'db' | 'own' | 'channel'>;
   onEnded: () => void;
-  connect?: (path: string) => SocketLike;
 }
 
 export class School {
   readonly me: SessionView;
+  readonly route: Route;
   readonly rooms: Rooms;
   readonly outbox: Outbox;
   private readonly stream: EventStream;
@@ -51,15 +51,20 @@ export class School {
   private greeting: DeviceMarks | null = null;
 
   constructor(private readonly options: SchoolOptions) {
-    const { view, box } = options;
+    const { view, route } = options;
     this.me = view;
+    this.route = route;
     this.coreCell = new Cell(view.core_online);
-    this.rooms = new Rooms(() => box.rooms());
+    this.rooms = new Rooms(() => route.ask((box) => box.rooms()));
     this.outbox = new Outbox({
       ...options.outbox,
       school: view.school,
       account: view.account,
-      box,
+      box: {
+        submit: (request) => route.once((box) => box.submit(request)),
+        device: (device) => route.once((box) => box.device(device)),
+      },
+      node: () => route.node,
       onRefused: (entry) => this.lastRefused.set(entry),
       onSignedOut: options.onEnded,
       head: () => this.stream.position,
@@ -71,17 +76,25 @@ export class School {
       device: () => this.outbox.device,
       from: () => this.outbox.since,
       onEvent: (event) => this.take(event),
-      onLink: (link) => this.linkCell.set(link),
-      ...(options.connect ? { connect: options.connect } : {}),
+      onLink: (link) => {
+        this.linkCell.set(link);
+        if (link === 'lost') route.suspect();
+      },
+      connect: (path) => route.connect(path),
+    });
+    route.onMoved(() => {
+      this.greeting = null;
+      this.stream.move();
+      this.outbox.moved();
     });
   }
 
-  /** The way to the box. */
+  /** The way to the node that serves. */
   get link(): Readable<Link> {
     return this.linkCell;
   }
 
-  /** Whether the box reaches the core. */
+  /** Whether that node reaches the core. */
   get coreOnline(): Readable<boolean> {
     return this.coreCell;
   }
@@ -107,10 +120,12 @@ export class School {
   close(): void {
     this.stream.stop();
     this.outbox.close();
+    this.route.close();
   }
 
   /** The page is visible again, or the network changed. */
   nudge(): void {
+    this.route.nudge();
     this.stream.nudge();
     this.outbox.nudge();
   }
@@ -123,7 +138,7 @@ export class School {
     } else {
       const { account, name } = this.me;
       timeline = new Timeline(room, { account, name }, (room, before, limit) =>
-        this.options.box.messages(room, before, limit),
+        this.route.ask(async (box) => ({ node: this.route.state.value.at, page: await box.messages(room, before, limit) })),
       );
       timeline.setOutbox(this.outbox.entries.value, this.outbox.refused.value);
       timeline.load().catch(() => {});
@@ -137,7 +152,7 @@ export class School {
   }
 
   async loadPeople(): Promise<void> {
-    const [people, groups] = await Promise.all([this.options.box.people(), this.options.box.groups()]);
+    const [people, groups] = await this.route.ask((box) => Promise.all([box.people(), box.groups()]));
     this.peopleCell.set(people);
     this.groupsCell.set(groups);
   }
@@ -170,11 +185,11 @@ export class School {
   }
 
   conference(conference: ConferenceId): Promise<ConferenceView> {
-    return this.options.box.conference(conference);
+    return this.route.ask((box) => box.conference(conference));
   }
 
   ticket(conference: ConferenceId): Promise<TicketAnswer> {
-    return this.options.box.ticket(conference);
+    return this.route.ask((box) => box.ticket(conference));
   }
 
   closeConference(conference: ConferenceId): Promise<void> {
@@ -206,7 +221,7 @@ export class School {
         void this.outbox.marks(event.marks, false);
         break;
       case 'message':
-        this.timelines.get(event.message.room)?.take(event.message);
+        this.timelines.get(event.message.room)?.take(event.message, this.route.state.value.at);
         break;
       case 'rejected':
         this.rejected(event.seq, event.reason);

@@ -34,17 +34,25 @@ export interface TimelineStatus {
   hasOlder: boolean;
 }
 
+/** A page, and which of the nodes it came from. */
+export interface PageFrom {
+  node: string;
+  page: MessagePage;
+}
+
 const identity = (device: DeviceId, seq: number) => `${device}:${seq}`;
 
 export class Timeline {
   private readonly shown = new Cell<readonly MessageItem[]>([]);
   private readonly state = new Cell<TimelineStatus>({ loaded: false, loading: false, failed: false, hasOlder: false });
   private readonly messages = new Map<string, MessageView>();
+  /** Which node told of a message that has no place yet: only that one can say that it is gone. */
+  private readonly toldBy = new Map<string, string>();
   private waiting: readonly OutboxEntry[] = [];
   private refused: readonly RefusedEntry[] = [];
   private older: LogIndex | null = null;
   /** What came live while a page was on its way: the page may be older. */
-  private meanwhile: MessageView[] | null = null;
+  private meanwhile: { message: MessageView; node: string }[] | null = null;
   /** Older messages were asked for while the newest were on their way. */
   private olderWanted = false;
   /** Counts beginnings anew: an older page that was asked for before one does not join what came with it. */
@@ -53,7 +61,7 @@ export class Timeline {
   constructor(
     readonly room: RoomId,
     private readonly me: { account: AccountId; name: string },
-    private readonly fetchPage: (room: RoomId, before: LogIndex | null, limit: number) => Promise<MessagePage>,
+    private readonly fetchPage: (room: RoomId, before: LogIndex | null, limit: number) => Promise<PageFrom>,
   ) {}
 
   get items(): Readable<readonly MessageItem[]> {
@@ -76,8 +84,9 @@ export class Timeline {
     this.state.update((state) => ({ ...state, loading: true, failed: false }));
     this.meanwhile ??= [];
     let page: MessagePage;
+    let node: string;
     try {
-      page = await this.fetchPage(this.room, null, PAGE_LEN);
+      ({ page, node } = await this.fetchPage(this.room, null, PAGE_LEN));
     } catch (error) {
       this.meanwhile = null;
       this.state.update((state) => ({ ...state, loading: false, failed: true }));
@@ -85,15 +94,17 @@ export class Timeline {
     }
     const first = page.items.find((message) => message.index !== null)?.index ?? null;
     const joins = page.older === null || [...this.messages.values()].some((m) => m.index !== null && first !== null && m.index >= first);
-    // Without an overlap there may be a hole between: begin anew. What has no index and is not in the page is gone.
+    // Without an overlap there may be a hole between: begin anew. What has no index and is not in the page of the node that
+    // told of it is gone; another node may not have heard of it yet.
     for (const [key, message] of this.messages) {
-      if (!joins || message.index === null) this.messages.delete(key);
+      if (message.index === null ? this.toldBy.get(key) === node : !joins) this.forget(key);
     }
     if (!this.state.value.loaded || !joins) {
       this.older = page.older;
       this.era += 1;
     }
-    for (const message of [...page.items, ...(this.meanwhile ?? [])]) this.put(message);
+    for (const message of page.items) this.put(message, node);
+    for (const late of this.meanwhile ?? []) this.put(late.message, late.node);
     this.meanwhile = null;
     this.state.set({ loaded: true, loading: false, failed: false, hasOlder: this.older !== null });
     this.show();
@@ -109,10 +120,10 @@ export class Timeline {
     this.state.update((state) => ({ ...state, loading: true, failed: false }));
     const { era } = this;
     try {
-      const page = await this.fetchPage(this.room, this.older, PAGE_LEN);
+      const { page, node } = await this.fetchPage(this.room, this.older, PAGE_LEN);
       if (era !== this.era) return;
       this.older = page.older;
-      for (const message of page.items) this.put(message);
+      for (const message of page.items) this.put(message, node);
       this.state.set({ loaded: true, loading: false, failed: false, hasOlder: this.older !== null });
       this.show();
     } catch {
@@ -120,10 +131,10 @@ export class Timeline {
     }
   }
 
-  take(message: MessageView): void {
+  take(message: MessageView, node: string): void {
     if (message.room !== this.room) return;
-    this.meanwhile?.push(message);
-    this.put(message);
+    this.meanwhile?.push({ message, node });
+    this.put(message, node);
     this.show();
   }
 
@@ -138,15 +149,22 @@ export class Timeline {
 
   /** The core refused an own message that was shown as saved. */
   drop(device: DeviceId, seq: number): void {
-    if (this.messages.delete(identity(device, seq))) this.show();
+    if (this.forget(identity(device, seq))) this.show();
   }
 
-  private put(message: MessageView): void {
+  private forget(key: string): boolean {
+    this.toldBy.delete(key);
+    return this.messages.delete(key);
+  }
+
+  private put(message: MessageView, node: string): void {
     const key = identity(message.device, message.seq);
     const known = this.messages.get(key);
     // An index is never taken back: an older event that comes late changes nothing.
     if (known && known.index !== null && message.index === null) return;
     this.messages.set(key, message);
+    if (message.index === null) this.toldBy.set(key, node);
+    else this.toldBy.delete(key);
   }
 
   private show(): void {

@@ -3,24 +3,60 @@
 use crate::{
     cache::PageCache,
     clock::Monotonic,
-    config::Config,
-    door::{CookieName, Guard, LoginLimits, Passwords},
+    door::{CookieName, Guard, LoginLimits, Passes, Passwords},
     live::Hub,
     placement::Placement,
     stop::Stop,
     store::Store,
 };
 use parking_lot::Mutex;
+use schulhof_wire::{NodeName, SchoolId, ticket::NodeKind};
 use std::sync::Arc;
 
-/// One box, as its HTTP handlers see it.
-pub struct App {
-    pub config: Config,
+/// Who serves which school, and at which address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Site {
+    pub name: NodeName,
+    /// A box, or a gateway that serves this school among others.
+    pub kind: NodeKind,
+    pub school: SchoolId,
+    /// The address that browsers use, without a slash at the end.
+    pub origin: String,
+    /// Further origins whose pages may write.
+    pub allowed_origins: Vec<String>,
+    /// Media nodes and other addresses that the page speaks to.
+    pub connects: Vec<String>,
+}
+
+impl Site {
+    /// Whether browsers come by HTTPS.
+    pub fn is_https(&self) -> bool {
+        self.origin.starts_with("https://")
+    }
+}
+
+/// What one school's doors stand on.
+pub struct Parts {
     pub store: Arc<Store>,
     pub hub: Arc<Hub>,
     pub cache: Arc<dyn PageCache>,
     pub placement: Arc<Placement>,
     pub passwords: Passwords,
+    /// Gives passes for a gateway, if there is one.
+    pub passes: Option<Passes>,
+    pub clock: Monotonic,
+    pub stop: Stop,
+}
+
+/// One school on one node, as its HTTP handlers see it.
+pub struct App {
+    pub site: Site,
+    pub store: Arc<Store>,
+    pub hub: Arc<Hub>,
+    pub cache: Arc<dyn PageCache>,
+    pub placement: Arc<Placement>,
+    pub passwords: Passwords,
+    pub passes: Option<Passes>,
     pub limits: Mutex<LoginLimits>,
     pub cookie: CookieName,
     pub guard: Arc<Guard>,
@@ -29,21 +65,15 @@ pub struct App {
 }
 
 impl App {
-    pub fn new(
-        config: Config,
-        store: Arc<Store>,
-        hub: Arc<Hub>,
-        cache: Arc<dyn PageCache>,
-        placement: Arc<Placement>,
-        clock: Monotonic,
-        stop: Stop,
-    ) -> Arc<Self> {
+    pub fn new(site: Site, parts: Parts) -> Arc<Self> {
+        let Parts { store, hub, cache, placement, passwords, passes, clock, stop } = parts;
         Arc::new(Self {
-            cookie: CookieName::new(&config),
-            guard: Arc::new(Guard::new(&config)),
-            passwords: Passwords::new(),
+            cookie: CookieName::new(&site),
+            guard: Arc::new(Guard::new(&site)),
+            passwords,
+            passes,
             limits: Mutex::new(LoginLimits::default()),
-            config,
+            site,
             store,
             hub,
             cache,
@@ -53,10 +83,10 @@ impl App {
         })
     }
 
-    /// Resolves when the box stops.
+    /// Resolves when the node stops, or no longer serves this school.
     pub async fn stopping(&self) {
         let mut stop = self.stop.clone();
-        // An error means that whoever stops the box is gone: the same.
+        // An error means that whoever stops it is gone: the same.
         let () = stop.ordered().await;
     }
 }

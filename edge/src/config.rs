@@ -1,7 +1,8 @@
 //! The box's configuration: one documented struct, read whole before anything is bound. Unknown keys are refused.
 
+use crate::app::Site;
 use schulhof_placement::Budget;
-use schulhof_wire::{NodeName, SchoolId};
+use schulhof_wire::{NodeName, SchoolId, ticket::NodeKind};
 use serde::{Deserialize, Serialize};
 use std::{
     net::{IpAddr, SocketAddr},
@@ -27,6 +28,9 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// Folder of outbox, state and cache: 100 MB per school and year, and up to 64 MB of cache.
     pub data: PathBuf,
+    /// Memory in MiB for the store's pages, 1 to 1024. Default 16: what is asked for often, at any size of the school.
+    #[serde(default = "store_cache_mib")]
+    pub store_cache_mib: usize,
     /// Folder with `ca.pem`, `cert.pem`, `key.pem` and `ticket.pk8`.
     pub identity: PathBuf,
     /// Loopback listener for metrics, health and status (TCP).
@@ -36,6 +40,10 @@ pub struct Config {
     /// Cloud relays, tried in this order when the box's own media node is full. At most [`RELAYS_MAX`]. Default: none.
     #[serde(default)]
     pub relay: Vec<Relay>,
+    /// The gateway that browsers turn to when they cannot reach the box: its origin for this school, such as
+    /// `http://nord.localhost:8090`; `{school}` stands for the school. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<String>,
     /// The box's media process. Default: none, every conference goes to a relay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media: Option<Media>,
@@ -45,6 +53,9 @@ pub struct Config {
 pub const CORES_MAX: usize = 32;
 /// Each relay that refuses costs a request's time before the next is asked.
 pub const RELAYS_MAX: usize = 8;
+
+/// More memory than this would hold a whole school.
+pub const STORE_CACHE_MIB_MAX: usize = 1_024;
 
 /// Certificate chain and key in PEM form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +108,10 @@ pub struct Media {
     pub command: Option<Vec<String>>,
 }
 
+fn store_cache_mib() -> usize {
+    crate::store::MEMORY_BYTES >> 20
+}
+
 fn loopback() -> Vec<IpAddr> {
     vec![IpAddr::from([127, 0, 0, 1])]
 }
@@ -112,6 +127,8 @@ pub enum ConfigProblem {
     Relays(usize),
     #[error("media.listen: the port must be chosen, it is part of media.url")]
     MediaPort,
+    #[error("store_cache_mib: 1 to {STORE_CACHE_MIB_MAX}, not {0}")]
+    StoreCache(usize),
     #[error("media.command: must not be empty")]
     MediaCommand,
     #[error("public_url says https, but neither tls is configured nor is http a loopback address for a proxy")]
@@ -124,6 +141,24 @@ impl Config {
         SchoolId::new(self.name.as_str()).expect("node names and school ids have the same characters")
     }
 
+    /// The gateway's origin for this school.
+    pub fn gateway_url(&self) -> Option<String> {
+        self.gateway.as_ref().map(|url| url.replace("{school}", self.name.as_str()))
+    }
+
+    /// What the doors need to know.
+    pub fn site(&self) -> Site {
+        let media = self.media.iter().map(|media| &media.url).chain(self.relay.iter().map(|relay| &relay.url));
+        Site {
+            name: self.name.clone(),
+            kind: NodeKind::Box,
+            school: self.school(),
+            origin: self.public_url.clone(),
+            allowed_origins: self.allowed_origins.clone(),
+            connects: media.cloned().chain(self.gateway_url()).collect(),
+        }
+    }
+
     /// Whether browsers come by HTTPS.
     pub fn is_https(&self) -> bool {
         self.public_url.starts_with("https://")
@@ -131,13 +166,6 @@ impl Config {
 
     /// Checks what serde cannot.
     pub fn check(&self) -> Result<(), ConfigProblem> {
-        let origin = |field: &'static str, value: &str| {
-            let host = value.strip_prefix("http://").or_else(|| value.strip_prefix("https://"));
-            match host {
-                Some(host) if !host.is_empty() && host.bytes().all(is_host_byte) => Ok(()),
-                _ => Err(ConfigProblem::NotAnOrigin { field, value: value.to_owned() }),
-            }
-        };
         origin("public_url", &self.public_url)?;
         for allowed in &self.allowed_origins {
             origin("allowed_origins", allowed)?;
@@ -145,8 +173,14 @@ impl Config {
         for relay in &self.relay {
             origin("relay.url", &relay.url)?;
         }
+        if let Some(gateway) = self.gateway_url() {
+            origin("gateway", &gateway)?;
+        }
         if self.core.is_empty() || self.core.len() > CORES_MAX {
             return Err(ConfigProblem::Cores(self.core.len()));
+        }
+        if !(1..=STORE_CACHE_MIB_MAX).contains(&self.store_cache_mib) {
+            return Err(ConfigProblem::StoreCache(self.store_cache_mib));
         }
         if self.relay.len() > RELAYS_MAX {
             return Err(ConfigProblem::Relays(self.relay.len()));
@@ -164,6 +198,15 @@ impl Config {
             return Err(ConfigProblem::PlainHttps);
         }
         Ok(())
+    }
+}
+
+/// Whether a value is an origin, without a slash at the end.
+pub(crate) fn origin(field: &'static str, value: &str) -> Result<(), ConfigProblem> {
+    let host = value.strip_prefix("http://").or_else(|| value.strip_prefix("https://"));
+    match host {
+        Some(host) if !host.is_empty() && host.bytes().all(is_host_byte) => Ok(()),
+        _ => Err(ConfigProblem::NotAnOrigin { field, value: value.to_owned() }),
     }
 }
 
@@ -187,6 +230,7 @@ pub(crate) mod tests {
             admin = "127.0.0.1:0"
             core = [{ name = "core-1", addr = "127.0.0.1:7101" }]
             relay = [{ name = "relay-1", addr = "127.0.0.1:7190", url = "http://localhost:8490" }]
+            gateway = "http://{school}.localhost:8090"
             [media]
             listen = "127.0.0.1:8480"
             url = "http://localhost:8480"

@@ -16,7 +16,7 @@
 //! - [`cache`]: rendered pages of history, never the only copy
 //! - [`live`]: who is told what happens
 //! - [`door`]: HTTP: who may, within which limits, in which form; [`serve`]: the listener under it
-//! - [`link`]: the way to the core
+//! - [`link`]: the way to the core, over a line of [`dial`]
 //! - [`placement`]: where a conference goes, and its tickets; [`media`]: the process that carries it
 //! - [`session`], [`clock`], [`mod@stop`], [`app`]: what the parts share
 
@@ -24,6 +24,7 @@ pub mod app;
 pub mod cache;
 pub mod clock;
 pub mod config;
+pub mod dial;
 pub mod door;
 pub mod link;
 pub mod live;

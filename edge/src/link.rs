@@ -6,20 +6,21 @@
 use crate::{
     clock::Monotonic,
     config::Core,
+    dial::Dialler,
     stop::Stop,
     store::{FrameError, Store},
 };
 use schulhof_net::{
     identity::{PeerIdentity, Role},
-    quic::{Endpoint, Expected, FrameReader, FrameWriter},
+    quic::{Expected, FrameReader, FrameWriter},
 };
 use schulhof_sync::{Redirect, SyncError};
 use schulhof_wire::{
     NodeName,
-    node::{ALPN_SYNC, ToBox, ToCore},
+    node::{ToBox, ToCore},
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Frames on their way into the stream; more stay in the outbox.
 const FRAMES_MAX: usize = 8;
@@ -39,7 +40,9 @@ struct Node {
 /// Keeps the box connected to the core.
 pub struct Link {
     store: Arc<Store>,
-    endpoint: Endpoint,
+    dial: Dialler,
+    /// Code of the core's last refusal; none since its last welcome.
+    refused: watch::Sender<Option<String>>,
     nodes: Vec<Node>,
     clock: Monotonic,
 }
@@ -59,13 +62,18 @@ impl<E: Into<anyhow::Error>> From<E> for End {
 }
 
 impl Link {
-    pub fn new(store: Arc<Store>, endpoint: Endpoint, cores: &[Core], clock: Monotonic) -> anyhow::Result<Self> {
+    pub fn new(store: Arc<Store>, dial: impl Into<Dialler>, cores: &[Core], clock: Monotonic) -> anyhow::Result<Self> {
         let node = |core: &Core| -> anyhow::Result<Node> {
             let expected = Expected::Node(PeerIdentity::new(Role::Core, core.name.as_str())?);
             Ok(Node { name: core.name.clone(), addr: core.addr, expected })
         };
         let nodes = cores.iter().map(node).collect::<Result<_, _>>()?;
-        Ok(Self { store, endpoint, nodes, clock })
+        Ok(Self { store, dial: dial.into(), refused: watch::Sender::new(None), nodes, clock })
+    }
+
+    /// Code of the core's last refusal.
+    pub fn refused(&self) -> watch::Receiver<Option<String>> {
+        self.refused.subscribe()
     }
 
     /// Connects, again and again, until the order to stop.
@@ -115,6 +123,9 @@ impl Link {
                 }
                 End::Lost(error) => tracing::debug!(node = %node.name, "no way to the core: {error:#}"),
                 End::Misfit(error) => {
+                    if let SyncError::Refused { code, .. } = &error {
+                        self.refused.send_replace(Some(code.clone()));
+                    }
                     tracing::error!(node = %node.name, %error, "the core and this box do not fit");
                     metrics::counter!("schulhof_edge_core_misfits_total").increment(1);
                     tokio::time::sleep(misfit_pause).await;
@@ -126,22 +137,20 @@ impl Link {
 
     /// One connection, from its hello to its end.
     async fn converse(&self, node: &Node, generation: u64) -> End {
-        let connection = match self.endpoint.connect(node.addr, &node.expected, ALPN_SYNC).await {
-            Ok(connection) => connection,
+        let line = match self.dial.connect(node.addr, &node.expected).await {
+            Ok(line) => line,
             Err(error) => return error.into(),
         };
-        let (send, receive) = match connection.open_bi().await {
+        let (send, receive) = match line.open_bi().await {
             Ok(streams) => streams,
             Err(error) => return error.into(),
         };
         let (frames, waiting) = mpsc::channel(FRAMES_MAX);
         let writing = write_frames(FrameWriter::new(send), waiting);
-        let end = tokio::select! {
+        tokio::select! {
             end = self.exchange(FrameReader::new(receive), frames, generation) => end,
             error = writing => error,
-        };
-        connection.close(0u32.into(), b"");
-        end
+        }
     }
 
     async fn exchange(&self, mut reader: FrameReader<ToBox>, frames: mpsc::Sender<ToCore>, generation: u64) -> End {

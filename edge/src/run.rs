@@ -1,11 +1,11 @@
 //! A box from its configuration to its end, as a script.
 
 use crate::{
-    app::App,
+    app::{App, Parts},
     cache::SledCache,
     clock::Monotonic,
-    config::Config,
-    door,
+    config::{Config, Core, Media, Relay},
+    door::{self, Passes, Passwords},
     link::Link,
     live::{Hub, Notice},
     media::{MediaState, Supervisor},
@@ -52,19 +52,25 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         config.name.as_str(),
         identity.own().name.as_str()
     );
-    let ticket_key = ticket_key(&config.identity.join(TICKET_KEY_FILE))?;
+    let ticket_key = Arc::new(ticket_key(&config.identity.join(TICKET_KEY_FILE))?);
     let tls = config.tls.as_ref().map(serve::tls_acceptor).transpose()?;
     let folder = datadir::open(&config.data, "box", DATA_VERSION)?;
 
     let listener = bind::tcp(config.http, "browsers")?;
     let http = listener.local_addr()?;
     let admin = Admin::bind(config.admin)?;
-    let endpoint = Endpoint::bind(Options { listen: dialling(&config), identity: &identity, data: None, alpns: &[] })?;
+    let endpoint = Endpoint::bind(Options {
+        listen: dialling(&config.core, &config.relay),
+        identity: &identity,
+        data: None,
+        alpns: &[],
+    })?;
 
     let clock = Monotonic::start();
     let school = config.school();
     let path = folder.join("box.redb");
-    let opened = Store::open(school.clone(), store::file(&path), FreeSpace::of(folder.path()), clock);
+    let opener = store::file(&path, config.store_cache_mib << 20);
+    let opened = Store::open(school.clone(), opener, FreeSpace::of(folder.path()), clock);
     let (store, notices) = opened.with_context(|| path.display().to_string())?;
     let store = Arc::new(store);
     let cache = Arc::new(SledCache::open(folder.join("pages")));
@@ -78,6 +84,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         relays.push(Arc::new(RelayClient::new(relay, endpoint.clone())?));
     }
     let public_key = ticket_key.public();
+    let passes = config.gateway_url().map(|url| Passes { url, key: ticket_key.clone() });
     let placement = Placement::new(school.clone(), ticket_key, own, relays, store.clone(), clock);
 
     let (stop, stopping) = stop::channel();
@@ -97,19 +104,29 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     };
     tasks.spawn(keep_placement(placement.clone(), changed, stopping.clone()));
 
-    let app = App::new(config, store.clone(), hub, cache, placement, clock, stopping.clone());
+    let parts = Parts {
+        store: store.clone(),
+        hub,
+        cache,
+        placement,
+        passwords: Passwords::new(),
+        passes,
+        clock,
+        stop: stopping.clone(),
+    };
+    let app = App::new(config.site(), parts);
     let _admin = admin.serve(
         {
             let store = store.clone();
             move || readiness(&store)
         },
         {
-            let app = app.clone();
-            move || status(&app, media_state.as_deref())
+            let (app, media) = (app.clone(), config.media.clone());
+            move || status(&app, media_state.as_deref().zip(media.as_ref()))
         },
     );
     tasks.spawn(serve::serve(listener, tls, door::router(app.clone()), stopping));
-    tracing::info!(%http, school = %app.config.name, "the box serves");
+    tracing::info!(%http, school = %app.site.school, "the box serves");
 
     stopped.await;
     stop.stop();
@@ -121,14 +138,14 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn ticket_key(path: &Path) -> anyhow::Result<TicketKey> {
+pub(crate) fn ticket_key(path: &Path) -> anyhow::Result<TicketKey> {
     let der = std::fs::read(path).with_context(|| format!("cannot read the ticket key {}", path.display()))?;
     TicketKey::from_pkcs8(&der).with_context(|| format!("{} is no Ed25519 key in PKCS #8", path.display()))
 }
 
 /// Any port, of the family in which the others are named.
-fn dialling(config: &Config) -> SocketAddr {
-    let addrs = config.core.iter().map(|core| core.addr).chain(config.relay.iter().map(|relay| relay.addr));
+pub(crate) fn dialling(core: &[Core], relay: &[Relay]) -> SocketAddr {
+    let addrs = core.iter().map(|core| core.addr).chain(relay.iter().map(|relay| relay.addr));
     let ip = if addrs.into_iter().any(|addr| addr.is_ipv6()) {
         IpAddr::V6(Ipv6Addr::UNSPECIFIED)
     } else {
@@ -138,7 +155,7 @@ fn dialling(config: &Config) -> SocketAddr {
 }
 
 /// The hub has a thread of its own: it reads the disk. It ends with the store.
-fn start_hub(
+pub(crate) fn start_hub(
     hub: &Arc<Hub>,
     store: &Arc<Store>,
     notices: std::sync::mpsc::Receiver<Notice>,
@@ -156,7 +173,11 @@ fn start_hub(
     Ok(changed)
 }
 
-async fn keep_placement(placement: Arc<Placement>, mut changed: mpsc::Receiver<ConferenceId>, mut stop: stop::Stop) {
+pub(crate) async fn keep_placement(
+    placement: Arc<Placement>,
+    mut changed: mpsc::Receiver<ConferenceId>,
+    mut stop: stop::Stop,
+) {
     let watch_conferences = async {
         while let Some(conference) = changed.recv().await {
             placement.conference_changed(&conference).await;
@@ -180,9 +201,9 @@ fn readiness(store: &Store) -> Readiness {
     }
 }
 
-fn status(app: &App, media: Option<&Mutex<MediaState>>) -> serde_json::Value {
+fn status(app: &App, media: Option<(&Mutex<MediaState>, &Media)>) -> serde_json::Value {
     let (head, pending, _) = app.store.status();
-    let media = media.zip(app.config.media.as_ref()).map(|(state, config)| {
+    let media = media.map(|(state, config)| {
         let state = *state.lock();
         serde_json::json!({
             "pid": state.pid,
@@ -194,8 +215,8 @@ fn status(app: &App, media: Option<&Mutex<MediaState>>) -> serde_json::Value {
     });
     serde_json::json!({
         "kind": "box",
-        "name": app.config.name,
-        "school": app.config.school(),
+        "name": app.site.name,
+        "school": app.site.school,
         "pid": std::process::id(),
         "core_online": app.store.is_online(),
         "head": head,

@@ -5,7 +5,7 @@
 //! [`AGE_MAX_MS`], and when the account is locked or gets another password.
 
 use parking_lot::RwLock;
-use schulhof_wire::AccountId;
+use schulhof_wire::{AccountId, pass::PassClaims};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
@@ -19,6 +19,8 @@ pub const TOUCH_EVERY_MS: u64 = 5 * 60_000;
 const PER_ACCOUNT_MAX: usize = 20;
 /// All sessions: five each of 10,000 people, 10 MB.
 const SESSIONS_MAX: usize = 50_000;
+/// Characters of a session's public name.
+const PUBLIC_NAME_LEN: usize = 32;
 /// Bytes of a token.
 const TOKEN_LEN: usize = 32;
 
@@ -55,6 +57,18 @@ impl SessionKey {
     pub fn of(token: &str) -> Self {
         Self(*blake3::hash(token.as_bytes()).as_bytes())
     }
+
+    /// Of whoever shows a pass: all passes of one session at the box are one session here.
+    pub fn of_pass(claims: &PassClaims) -> Self {
+        // No token has these characters.
+        Self::of(&format!("pass {} {}", claims.account, claims.session))
+    }
+
+    /// Names the session outside of this box, where it must be of no use.
+    pub fn public_name(&self) -> String {
+        let hash = blake3::hash(&self.0).to_hex();
+        hash[..PUBLIC_NAME_LEN].to_owned()
+    }
 }
 
 /// What is kept of a session.
@@ -72,6 +86,11 @@ impl Session {
         Self { account, password_mark: password_mark(password_phc), created_ms: now_ms, seen_ms: now_ms }
     }
 
+    /// What a pass stands for: it ends with the pass, as if it had begun [`AGE_MAX_MS`] before.
+    pub fn of_pass(account: AccountId, password_mark: [u8; 32], expires_ms: u64, now_ms: u64) -> Self {
+        Self { account, password_mark, created_ms: expires_ms.saturating_sub(AGE_MAX_MS), seen_ms: now_ms }
+    }
+
     /// Milliseconds until it ends if nothing happens; 0: it has.
     pub fn left_ms(&self, now_ms: u64) -> u64 {
         let by_age = (self.created_ms + AGE_MAX_MS).saturating_sub(now_ms);
@@ -80,43 +99,53 @@ impl Session {
     }
 }
 
+/// Hash of a password's hash, see [`Session::password_mark`].
 pub fn password_mark(phc: &str) -> [u8; 32] {
     *blake3::hash(phc.as_bytes()).as_bytes()
 }
 
 /// All sessions, in memory. The writer of the store is the only one that changes it.
 #[derive(Debug, Default)]
-pub struct Sessions(RwLock<HashMap<SessionKey, Session>>);
+pub struct Sessions(RwLock<HashMap<SessionKey, Held>>);
+
+#[derive(Debug)]
+struct Held {
+    session: Session,
+    /// Stands in the store, too. A pass can be shown again instead.
+    kept: bool,
+}
 
 impl Sessions {
     pub fn new(stored: impl IntoIterator<Item = (SessionKey, Session)>) -> Self {
-        Self(RwLock::new(stored.into_iter().collect()))
+        Self(RwLock::new(stored.into_iter().map(|(key, session)| (key, Held { session, kept: true })).collect()))
     }
 
     /// The session, if it has not ended.
     pub fn get(&self, key: &SessionKey, now_ms: u64) -> Option<Session> {
-        self.0.read().get(key).filter(|session| session.left_ms(now_ms) > 0).cloned()
+        self.0.read().get(key).map(|held| &held.session).filter(|session| session.left_ms(now_ms) > 0).cloned()
     }
 
-    pub fn insert(&self, key: SessionKey, session: Session) {
-        self.0.write().insert(key, session);
+    pub fn insert(&self, key: SessionKey, session: Session, kept: bool) {
+        self.0.write().insert(key, Held { session, kept });
     }
 
     pub fn remove(&self, key: &SessionKey) -> Option<Session> {
-        self.0.write().remove(key)
+        self.0.write().remove(key).map(|held| held.session)
     }
 
+    /// The session was used. Gives it if that has to be kept.
     pub fn touch(&self, key: &SessionKey, now_ms: u64) -> Option<Session> {
         let mut sessions = self.0.write();
-        let session = sessions.get_mut(key)?;
-        session.seen_ms = session.seen_ms.max(now_ms);
-        Some(session.clone())
+        let held = sessions.get_mut(key)?;
+        held.session.seen_ms = held.session.seen_ms.max(now_ms);
+        held.kept.then(|| held.session.clone())
     }
 
     /// Sessions of one account.
     pub fn of_account(&self, account: &AccountId) -> Vec<(SessionKey, Session)> {
         let sessions = self.0.read();
-        sessions.iter().filter(|(_, s)| s.account == *account).map(|(key, s)| (*key, s.clone())).collect()
+        let own = sessions.iter().filter(|(_, held)| held.session.account == *account);
+        own.map(|(key, held)| (*key, held.session.clone())).collect()
     }
 
     /// Which ones have to go before one more of `account` is added.
@@ -124,13 +153,14 @@ impl Sessions {
         let mut gone: Vec<SessionKey> = Vec::new();
         let sessions = self.0.read();
         if sessions.len() >= SESSIONS_MAX {
-            gone.extend(sessions.iter().filter(|(_, s)| s.left_ms(now_ms) == 0).map(|(key, _)| *key));
+            gone.extend(sessions.iter().filter(|(_, held)| held.session.left_ms(now_ms) == 0).map(|(key, _)| *key));
             if gone.is_empty() {
-                gone.extend(sessions.iter().min_by_key(|(key, s)| (s.seen_ms, **key)).map(|(key, _)| *key));
+                let oldest = sessions.iter().min_by_key(|(key, held)| (held.session.seen_ms, **key));
+                gone.extend(oldest.map(|(key, _)| *key));
             }
         }
-        let mut own: Vec<_> =
-            sessions.iter().filter(|(_, s)| s.account == *account).map(|(key, s)| (s.seen_ms, *key)).collect();
+        let own = sessions.iter().filter(|(_, held)| held.session.account == *account);
+        let mut own: Vec<_> = own.map(|(key, held)| (held.session.seen_ms, *key)).collect();
         own.sort_unstable();
         let extra = (own.len() + 1).saturating_sub(PER_ACCOUNT_MAX);
         gone.extend(own.into_iter().take(extra).map(|(_, key)| key));
@@ -178,7 +208,7 @@ mod tests {
         let sessions =
             Sessions::new((0..PER_ACCOUNT_MAX as u8).map(|n| (key(n), Session::new(eva(), "phc", u64::from(n)))));
         assert_eq!(sessions.crowded_out(&eva(), 100), vec![key(0)]);
-        sessions.touch(&key(0), 50);
+        assert!(sessions.touch(&key(0), 50).is_some());
         assert_eq!(sessions.crowded_out(&eva(), 100), vec![key(1)]);
         assert!(sessions.crowded_out(&AccountId::new("ali").unwrap(), 100).is_empty());
     }

@@ -122,7 +122,7 @@ async fn a_box_serves_restarts_its_media_process_and_stops_it_with_itself() {
     let told = std::fs::read_to_string(config.data.join("media.toml")).unwrap();
     let media: schulhof_net::media::Config = toml::from_str(&told).unwrap();
     assert_eq!((media.name.as_str(), media.participants_max), ("nord", 30));
-    assert_eq!(media.ticket_keys.get(&support::school()), Some(&support::ticket_key().public()));
+    assert_eq!(media.ticket_keys.get(&support::school()), Some(&[support::ticket_key().public()][..]));
 
     signal(u64::from(child.id()), "-TERM");
     assert!(child.wait().unwrap().success());

@@ -311,7 +311,12 @@ fn a_damaged_store_is_refused_loudly() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("box.redb");
     std::fs::write(&path, b"no database").unwrap();
-    let opened = Store::open(support::school(), store::file(&path), FreeSpace::of(folder.path()), Monotonic::start());
+    let opened = Store::open(
+        support::school(),
+        store::file(&path, store::MEMORY_BYTES),
+        FreeSpace::of(folder.path()),
+        Monotonic::start(),
+    );
     assert!(opened.is_err());
     assert_eq!(std::fs::read(&path).unwrap(), b"no database", "and left as it is");
 }

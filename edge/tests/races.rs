@@ -27,7 +27,7 @@ use tokio::sync::Notify;
 #[tokio::test]
 async fn the_news_that_the_line_broke_stands_for_no_entries() {
     let folder = tempfile::tempdir().unwrap();
-    let file = store::file(&folder.path().join("box.redb"));
+    let file = store::file(&folder.path().join("box.redb"), store::MEMORY_BYTES);
     let (store, notices) = Store::open(school(), file, FreeSpace::of(folder.path()), Monotonic::start()).unwrap();
     let log = Log::with_school();
     store.link_connected();
@@ -61,7 +61,7 @@ async fn who_signs_in_while_the_account_is_locked_is_out() {
         };
         let key = SessionKey::of(&format!("token-{round}"));
         let session = Session::new(id("eva"), &phc, unix_ms());
-        let open = OpenSession { key, session, login: "eva".into(), replaces: None };
+        let open = OpenSession { key, session, replaces: None, kept: true };
         // Both wait for the writer at once, so that one commit takes them together.
         let (opened, locked) = tokio::join!(
             nord.store.open_session(open),

@@ -1,16 +1,16 @@
 //! The session cookie (RFC 6265bis): `HttpOnly`, `SameSite=Strict`, and over HTTPS `Secure` with the `__Host-` prefix.
 
 use crate::{
-    app::App,
+    app::{App, Site},
     clock::unix_ms,
-    config::Config,
-    door::problem::Refusal,
+    door::{pass::by_pass, problem::Refusal},
     session::{Session, SessionKey, TOUCH_EVERY_MS, Token},
 };
 use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, HeaderValue, header, request::Parts},
 };
+use schulhof_wire::pass::PassClaims;
 use std::sync::Arc;
 
 /// Bytes of a token in hexadecimal; anything else is not looked up.
@@ -26,9 +26,9 @@ pub struct CookieName {
 impl CookieName {
     /// Over plain HTTP the school is part of the name: browsers do not part cookies by port, and two boxes on one
     /// machine would sign each other's people out.
-    pub fn new(config: &Config) -> Self {
-        let secure = config.is_https();
-        let name = if secure { "__Host-schulhof".to_owned() } else { format!("schulhof-{}", config.name) };
+    pub fn new(site: &Site) -> Self {
+        let secure = site.is_https();
+        let name = if secure { "__Host-schulhof".to_owned() } else { format!("schulhof-{}", site.school) };
         Self { name, secure }
     }
 
@@ -61,7 +61,7 @@ impl CookieName {
     }
 }
 
-/// The session of a request; 401 without one. The account comes from here and from nowhere else.
+/// The session of a request, by cookie or by pass; 401 without one. The account comes from here and from nowhere else.
 pub struct SignedIn {
     pub key: SessionKey,
     pub session: Session,
@@ -72,6 +72,10 @@ impl FromRequestParts<Arc<App>> for SignedIn {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
         let now_ms = unix_ms();
+        if let Some(claims) = parts.extensions.get::<Arc<PassClaims>>() {
+            let (key, session) = by_pass(app, claims, now_ms).await?;
+            return Ok(Self { key, session });
+        }
         let found = app.cookie.key(&parts.headers).and_then(|key| Some((key, app.store.sessions().get(&key, now_ms)?)));
         let (key, session) = found.ok_or_else(Refusal::not_signed_in)?;
         if now_ms.saturating_sub(session.seen_ms) > TOUCH_EVERY_MS {
@@ -84,11 +88,12 @@ impl FromRequestParts<Arc<App>> for SignedIn {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     #[test]
     fn over_https_the_cookie_is_bound_to_the_host() {
         let config = Config { public_url: "https://schule.example".into(), ..crate::config::tests::example() };
-        let cookie = CookieName::new(&config).set(&Token::generate());
+        let cookie = CookieName::new(&config.site()).set(&Token::generate());
         let text = cookie.to_str().unwrap();
         assert!(text.starts_with("__Host-schulhof="), "{text}");
         assert!(text.ends_with("; Path=/; HttpOnly; SameSite=Strict; Secure"), "{text}");
@@ -96,7 +101,7 @@ mod tests {
 
     #[test]
     fn the_token_is_found_among_other_cookies() {
-        let cookie = CookieName::new(&crate::config::tests::example());
+        let cookie = CookieName::new(&crate::config::tests::example().site());
         let token = Token::generate();
         let mut headers = HeaderMap::new();
         assert!(cookie.key(&headers).is_none());

@@ -20,6 +20,7 @@ use axum::{
 use schulhof_wire::{
     DeviceId, LogIndex,
     live::{Command, Event, RESUME_LEN_MAX},
+    pass::SUBPROTOCOL,
 };
 use serde::Deserialize;
 use std::{sync::Arc, time::Duration};
@@ -63,7 +64,7 @@ pub async fn events(
     let joined = app.hub.join(member).ok_or_else(Refusal::busy)?;
     let viewer = Viewer { account: user.session.account, device: query.device };
     let after = query.after.map(LogIndex);
-    let upgrade = upgrade.max_message_size(COMMAND_LEN_MAX).max_frame_size(COMMAND_LEN_MAX);
+    let upgrade = upgrade.protocols([SUBPROTOCOL]).max_message_size(COMMAND_LEN_MAX).max_frame_size(COMMAND_LEN_MAX);
     Ok(upgrade.on_upgrade(move |socket| async move {
         let stream = Stream { app, socket, joined, viewer, session: user.key, position: LogIndex(0) };
         stream.run(after).await;

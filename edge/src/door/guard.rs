@@ -4,13 +4,14 @@
 //! forgery): `SameSite=Strict` is the first fence, this is the second. A request with neither `Origin` nor
 //! `Sec-Fetch-Site` comes from no browser and carries nobody's cookie by itself.
 
-use crate::{config::Config, door::problem::Refusal};
+use crate::{app::Site, door::problem::Refusal};
 use axum::{
     extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
+use schulhof_wire::pass::PassClaims;
 use std::sync::Arc;
 
 /// Prepared once from the configuration.
@@ -21,13 +22,13 @@ pub struct Guard {
 }
 
 impl Guard {
-    pub fn new(config: &Config) -> Self {
-        let mut origins = vec![config.public_url.clone()];
-        origins.extend(config.allowed_origins.iter().cloned());
+    pub fn new(site: &Site) -> Self {
+        let mut origins = vec![site.origin.clone()];
+        origins.extend(site.allowed_origins.iter().cloned());
         let fixed =
             |name: &'static str, value: &'static str| (HeaderName::from_static(name), HeaderValue::from_static(value));
         let mut headers = vec![
-            (header::CONTENT_SECURITY_POLICY, policy(config, &origins)),
+            (header::CONTENT_SECURITY_POLICY, policy(&site.connects, &origins)),
             fixed("x-content-type-options", "nosniff"),
             fixed("x-frame-options", "DENY"),
             fixed("referrer-policy", "no-referrer"),
@@ -39,10 +40,20 @@ impl Guard {
                  screen-wake-lock=(self), geolocation=(), payment=(), usb=()",
             ),
         ];
-        if config.is_https() {
+        if site.is_https() {
             headers.push(fixed("strict-transport-security", "max-age=31536000"));
         }
         Self { origins, headers }
+    }
+
+    /// Puts the security headers on an answer.
+    pub fn protect(&self, headers: &mut HeaderMap, api: bool) {
+        for (name, value) in &self.headers {
+            headers.insert(name.clone(), value.clone());
+        }
+        if api {
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
     }
 
     /// Whether the request may write, as far as its origin goes.
@@ -64,11 +75,10 @@ impl Guard {
     }
 }
 
-/// Content Security Policy Level 3. Names what the page needs: itself, and the media nodes of its tickets.
-fn policy(config: &Config, origins: &[String]) -> HeaderValue {
+/// Content Security Policy Level 3. Names what the page needs: itself, the media nodes of its tickets, the gateway.
+fn policy(connects: &[String], origins: &[String]) -> HeaderValue {
     let mut connect = vec!["'self'".to_owned()];
-    let media = config.media.iter().map(|media| &media.url).chain(config.relay.iter().map(|relay| &relay.url));
-    for url in media {
+    for url in connects {
         connect.push(url.clone());
         connect.push(websocket(url));
     }
@@ -94,19 +104,15 @@ fn websocket(url: &str) -> String {
 pub async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     let upgrades = request.headers().contains_key(header::UPGRADE);
     let writes = !matches!(*request.method(), Method::GET | Method::HEAD);
+    // Who shows a pass does so on purpose: no browser adds it by itself, as it does with a cookie.
+    let by_pass = request.extensions().get::<Arc<PassClaims>>().is_some();
     let api = request.uri().path().starts_with("/api/");
-    let mut response = if (writes || upgrades) && !guard.admits(request.headers()) {
+    let mut response = if (writes || upgrades) && !by_pass && !guard.admits(request.headers()) {
         Refusal::foreign_origin().into_response()
     } else {
         next.run(request).await
     };
-    let headers = response.headers_mut();
-    for (name, value) in &guard.headers {
-        headers.insert(name.clone(), value.clone());
-    }
-    if api {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
+    guard.protect(response.headers_mut(), api);
     response
 }
 
@@ -120,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_page_of_another_origin_may_not_write() {
-        let guard = Guard::new(&crate::config::tests::example());
+        let guard = Guard::new(&crate::config::tests::example().site());
         let admits = |pairs: &[(&'static str, &str)]| guard.admits(&request(pairs));
         assert!(admits(&[("origin", "http://localhost:8080"), ("host", "localhost:8080")]));
         assert!(admits(&[("origin", "http://127.0.0.1:8080"), ("host", "127.0.0.1:8080")]));
@@ -133,15 +139,15 @@ mod tests {
     }
 
     #[test]
-    fn the_policy_allows_the_media_nodes_and_nothing_else_outside() {
-        let guard = Guard::new(&crate::config::tests::example());
+    fn the_policy_allows_the_media_nodes_and_the_gateway_and_nothing_else_outside() {
+        let guard = Guard::new(&crate::config::tests::example().site());
         let (_, policy) = guard.headers.iter().find(|(name, _)| name == header::CONTENT_SECURITY_POLICY).unwrap();
         let policy = policy.to_str().unwrap();
         let connect = policy.split(';').find(|part| part.trim().starts_with("connect-src")).unwrap();
         assert_eq!(
             connect.trim(),
             "connect-src 'self' http://localhost:8480 ws://localhost:8480 http://localhost:8490 ws://localhost:8490 \
-             ws://localhost:8080"
+             http://nord.localhost:8090 ws://nord.localhost:8090 ws://localhost:8080"
         );
         assert!(policy.starts_with("default-src 'none'; script-src 'self';") && !policy.contains("unsafe"));
     }

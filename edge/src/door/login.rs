@@ -13,16 +13,15 @@ use crate::{
     store::{OpenSession, WriteError},
 };
 use axum::{
-    Json as Answer,
+    Extension, Json as Answer,
     extract::{ConnectInfo, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use schulhof_school::{Role, view};
 use schulhof_wire::{
-    AccountId,
     api::{LoginRequest, SessionView},
-    ticket::NodeKind,
+    pass::PassClaims,
 };
 use std::{net::SocketAddr, sync::Arc};
 
@@ -68,23 +67,31 @@ pub async fn login(
     let session = Session::new(credentials.account.clone(), &credentials.password, unix_ms());
     // One session per browser: the one before ends, so that a stolen older cookie does too.
     let replaces = app.cookie.key(&headers);
-    let open = OpenSession { key: SessionKey::of(token.as_str()), session, login, replaces };
-    match app.store.open_session(open).await {
+    let key = SessionKey::of(token.as_str());
+    match app.store.open_session(OpenSession { key, session: session.clone(), replaces, kept: true }).await {
         Ok(true) => {}
         // Locked or changed while the password was verified.
         Ok(false) => return Err(wrong_credentials()),
         Err(error) => return Err(error.into()),
     }
     metrics::counter!("schulhof_edge_logins_total", "result" => "right").increment(1);
-    let view = session_view(&app, &credentials.account).await?.ok_or_else(wrong_credentials)?;
+    let view = session_view(&app, &key, &session).await?.ok_or_else(wrong_credentials)?;
     let mut response = Answer(view).into_response();
     response.headers_mut().insert(header::SET_COOKIE, app.cookie.set(&token));
     Ok(response)
 }
 
-/// `POST /api/logout`: also without a session.
-pub async fn logout(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Refusal> {
-    if let Some(key) = app.cookie.key(&headers)
+/// `POST /api/logout`: also without a session. With a pass its session here ends; the pass itself is the browser's to forget.
+pub async fn logout(
+    State(app): State<Arc<App>>,
+    pass: Option<Extension<Arc<PassClaims>>>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let key = match pass {
+        Some(Extension(claims)) => Some(SessionKey::of_pass(&claims)),
+        None => app.cookie.key(&headers),
+    };
+    if let Some(key) = key
         && app.store.sessions().get(&key, unix_ms()).is_some()
     {
         app.store.close_session(key).await?;
@@ -94,11 +101,12 @@ pub async fn logout(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<R
 
 /// `GET /api/session`
 pub async fn session(State(app): State<Arc<App>>, signed_in: SignedIn) -> Result<Answer<SessionView>, Refusal> {
-    session_view(&app, &signed_in.session.account).await?.map(Answer).ok_or_else(Refusal::not_signed_in)
+    let SignedIn { key, session } = signed_in;
+    session_view(&app, &key, &session).await?.map(Answer).ok_or_else(Refusal::not_signed_in)
 }
 
-async fn session_view(app: &App, account: &AccountId) -> Result<Option<SessionView>, Refusal> {
-    let account = account.clone();
+async fn session_view(app: &App, key: &SessionKey, session: &Session) -> Result<Option<SessionView>, Refusal> {
+    let account = session.account.clone();
     let read = app.store.read_async(move |snapshot| {
         let kv = snapshot.kv();
         view::account(&kv, &account).map(|account| (account, view::school_name(&kv)))
@@ -114,12 +122,12 @@ async fn session_view(app: &App, account: &AccountId) -> Result<Option<SessionVi
         login: account.login,
         name: account.name,
         role: role.to_owned(),
-        school: app.config.school(),
+        school: app.site.school.clone(),
         school_name,
-        served_by: app.config.name.clone(),
-        served_by_kind: NodeKind::Box,
+        served_by: app.site.name.clone(),
+        served_by_kind: app.site.kind,
         core_online: app.store.is_online(),
-        gateway: None,
+        gateway: app.passes.as_ref().map(|passes| passes.give(&app.site.school, key, session, unix_ms())),
     }))
 }
 

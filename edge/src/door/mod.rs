@@ -1,7 +1,7 @@
 //! The box's HTTP door: who may, within which limits, and in which form. What is done stands in `store`, `live`, `placement`.
 //!
 //! Every request passes the guard (Origin, security headers); every error is problem+json; the account comes from the
-//! session alone; bodies are bounded before they are parsed.
+//! session (or, at a gateway, the pass) alone; bodies are bounded before they are parsed.
 
 mod body;
 mod cookie;
@@ -11,6 +11,7 @@ mod limit;
 mod login;
 mod operations;
 mod page;
+mod pass;
 pub mod password;
 mod problem;
 mod read;
@@ -19,6 +20,8 @@ mod ticket;
 pub use cookie::CookieName;
 pub use guard::Guard;
 pub use limit::LoginLimits;
+pub use page::page;
+pub use pass::{Passes, shown};
 pub use password::Passwords;
 pub use problem::Refusal;
 

@@ -89,7 +89,7 @@ impl Members {
         if let Some(device) = &member.device {
             forget(&mut self.by_device, device, id);
         }
-        metrics::gauge!("schulhof_edge_sockets").set(self.sockets.len() as f64);
+        metrics::gauge!("schulhof_edge_sockets").decrement(1.0);
     }
 
     /// Which sockets a delivery concerns.
@@ -146,7 +146,7 @@ impl Hub {
             members.by_device.entry(device.clone()).or_default().push(id);
         }
         members.sockets.insert(id, (member, sender));
-        metrics::gauge!("schulhof_edge_sockets").set(members.sockets.len() as f64);
+        metrics::gauge!("schulhof_edge_sockets").increment(1.0);
         Some(Joined { hub: self.clone(), id, queue })
     }
 
@@ -168,7 +168,8 @@ impl Hub {
             Err(error) => {
                 // Nobody can be told who may know. All come again, and resume by index.
                 tracing::warn!(%error, "live events cannot be told, closing the sockets");
-                *self.members.lock() = Members::default();
+                let closed = std::mem::take(&mut *self.members.lock());
+                metrics::gauge!("schulhof_edge_sockets").decrement(closed.sockets.len() as f64);
             }
         }
         self.dispatched.fetch_max(head.0, Ordering::Release);

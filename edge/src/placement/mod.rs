@@ -80,7 +80,7 @@ impl OwnNode {
 /// Places conferences and signs tickets.
 pub struct Placement {
     school: SchoolId,
-    key: TicketKey,
+    key: Arc<TicketKey>,
     own: Option<OwnNode>,
     relays: Vec<Arc<dyn Reservations>>,
     book: Book,
@@ -91,7 +91,7 @@ pub struct Placement {
 impl Placement {
     pub fn new(
         school: SchoolId,
-        key: TicketKey,
+        key: Arc<TicketKey>,
         own: Option<OwnNode>,
         relays: Vec<Arc<dyn Reservations>>,
         store: Arc<Store>,

@@ -18,22 +18,19 @@ pub(super) fn open_session(
     open: OpenSession,
     staged: &mut Staged,
 ) -> Result<bool, StoreError> {
-    let OpenSession { key, session, login, replaces } = open;
-    let stands = view::credentials(state, &login).is_some_and(|credentials| {
-        credentials.account == session.account
-            && !credentials.locked
-            && password_mark(&credentials.password) == session.password_mark
-    });
-    if !stands {
+    let OpenSession { key, session, replaces, kept } = open;
+    if password_now(state, &session.account) != Some(session.password_mark) {
         return Ok(false);
     }
     for gone in shared.sessions.crowded_out(&session.account, unix_ms()).into_iter().chain(replaces) {
         end_session(txn, shared, gone, &mut staged.notice.ended)?;
     }
-    put_session(txn, &key, &session)?;
-    staged.durable = true;
+    if kept {
+        put_session(txn, &key, &session)?;
+        staged.durable = true;
+    }
     // Known from here on, so that a lock or another password in the same commit ends it too. Nobody has the token yet.
-    shared.sessions.insert(key, session);
+    shared.sessions.insert(key, session, kept);
     let shared = shared.clone();
     staged.replies.push(Box::new(move |committed| {
         if committed.is_err() {
@@ -71,8 +68,7 @@ pub(super) fn end_sessions(
 ) -> Result<Vec<SessionKey>, StoreError> {
     let mut ended = Vec::new();
     for account in accounts {
-        let known = view::account(state, account).and_then(|known| view::credentials(state, &known.login));
-        let mark = known.filter(|known| !known.locked).map(|known| password_mark(&known.password));
+        let mark = password_now(state, account);
         for (key, session) in shared.sessions.of_account(account) {
             if mark != Some(session.password_mark) {
                 end_session(txn, shared, key, &mut ended)?;
@@ -80,6 +76,12 @@ pub(super) fn end_sessions(
         }
     }
     Ok(ended)
+}
+
+/// The mark of an account's password; none for those that may not sign in.
+fn password_now(state: &impl Kv, account: &AccountId) -> Option<[u8; 32]> {
+    let known = view::account(state, account).and_then(|known| view::credentials(state, &known.login));
+    known.filter(|known| !known.locked).map(|known| password_mark(&known.password))
 }
 
 /// Accounts that were made, locked, unlocked or given another password.

@@ -48,23 +48,23 @@ use std::{
     },
     thread::JoinHandle,
 };
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use writer::{Command, Writer};
 
 /// Submissions and frames waiting for the writer: two rounds of the largest batch; later ones are told to come back.
 const COMMANDS_MAX: usize = 2_048;
 /// Notices waiting for the hub; beyond it the writer waits, since none may be lost.
 const NOTICES_MAX: usize = 4_096;
-/// redb's page cache.
-const MEMORY_BYTES: usize = 64 << 20;
+/// redb's page cache of a box, unless its configuration says otherwise.
+pub const MEMORY_BYTES: usize = 16 << 20;
 
 /// Opens or creates the database; called again after a disk error.
 pub type Opener = Box<dyn Fn() -> Result<Database, redb::DatabaseError> + Send>;
 
-/// The database in a file.
-pub fn file(path: &Path) -> Opener {
+/// The database in a file, with a page cache of so many bytes.
+pub fn file(path: &Path, memory_bytes: usize) -> Opener {
     let path = path.to_owned();
-    Box::new(move || Database::builder().set_cache_size(MEMORY_BYTES).create(&path))
+    Box::new(move || Database::builder().set_cache_size(memory_bytes).create(&path))
 }
 
 /// Handle to the store. Dropping it stops the writer after a last durable commit.
@@ -75,6 +75,7 @@ pub struct Store {
     placements: Vec<(ConferenceId, Placed)>,
     notices: SyncSender<Notice>,
     clock: Monotonic,
+    closed: Mutex<Option<oneshot::Sender<usize>>>,
 }
 
 struct Shared {
@@ -83,6 +84,8 @@ struct Shared {
     /// Something may be there to be sent to the core.
     link: Notify,
     online: AtomicBool,
+    /// Held all that the core had, once since it was opened.
+    current: watch::Sender<bool>,
 }
 
 struct Inner {
@@ -131,6 +134,7 @@ impl Store {
             sessions: Sessions::new(opened.loaded.sessions),
             link: Notify::new(),
             online: AtomicBool::new(false),
+            current: watch::Sender::new(false),
         });
         let (commands, waiting) = mpsc::channel(COMMANDS_MAX);
         let (notices, told) = std::sync::mpsc::sync_channel(NOTICES_MAX);
@@ -141,7 +145,8 @@ impl Store {
             .map_err(StoreError::Thread)?;
         let thread = Mutex::new(Some(thread));
         let placements = opened.loaded.placements;
-        Ok((Self { shared, commands, thread, placements, notices, clock }, told))
+        let closed = Mutex::default();
+        Ok((Self { shared, commands, thread, placements, notices, clock, closed }, told))
     }
 
     /// Reads the present moment, here and now: for threads that may wait for a disk.
@@ -227,6 +232,20 @@ impl Store {
         self.shared.online.load(Ordering::Relaxed)
     }
 
+    /// Resolves when the store has held all that the core had, once since it was opened.
+    pub async fn until_current(&self) {
+        // The sender lives as long as the store.
+        let _ = self.shared.current.subscribe().wait_for(|current| *current).await;
+    }
+
+    /// Tells how many operations wait for the core in the file when the store is closed, which is after its last user has
+    /// let it go.
+    pub fn when_closed(&self) -> oneshot::Receiver<usize> {
+        let (tell, told) = oneshot::channel();
+        *self.closed.lock() = Some(tell);
+        told
+    }
+
     /// Highest confirmed index, operations that wait, and whether the disk is usable.
     pub fn status(&self) -> (LogIndex, usize, bool) {
         let inner = self.shared.inner.read();
@@ -286,9 +305,16 @@ impl Store {
 
     /// Tells browsers when the way to the core opens or closes.
     fn set_online(&self) {
-        let online = self.shared.inner.read().sync.online();
+        let (online, current) = {
+            let inner = self.shared.inner.read();
+            (inner.sync.online(), inner.sync.online() && inner.sync.cursor() >= inner.sync.head())
+        };
+        if current {
+            self.shared.current.send_if_modified(|known| !std::mem::replace(known, true));
+        }
         if self.shared.online.swap(online, Ordering::Relaxed) != online {
-            metrics::gauge!("schulhof_edge_core_online").set(f64::from(u8::from(online)));
+            // Of a gateway: how many of its schools.
+            metrics::gauge!("schulhof_edge_core_online").increment(if online { 1.0 } else { -1.0 });
             // Without a head: this may overtake the writer's notice of entries that were just applied, and a socket skips
             // what stands at or below a head that it was told.
             self.tell(Notice { core_online: Some(online), ..Notice::default() });
@@ -305,6 +331,18 @@ impl Drop for Store {
             && thread.join().is_err()
         {
             tracing::error!("the store's writer ended by a panic");
+        }
+        if self.shared.online.swap(false, Ordering::Relaxed) {
+            metrics::gauge!("schulhof_edge_core_online").decrement(1.0);
+        }
+        let pending = {
+            let mut inner = self.shared.inner.write();
+            // Whoever opens the file next must not find it locked.
+            inner.db = None;
+            inner.sync.pending()
+        };
+        if let Some(tell) = self.closed.lock().take() {
+            let _ = tell.send(pending);
         }
     }
 }

@@ -52,9 +52,10 @@ pub(super) enum Command {
 pub struct OpenSession {
     pub key: SessionKey,
     pub session: Session,
-    pub login: String,
     /// The browser's session before.
     pub replaces: Option<SessionKey>,
+    /// Over restarts. A pass is not: it can be shown again.
+    pub kept: bool,
 }
 
 pub(super) struct Opened {

@@ -5,11 +5,11 @@ pub mod browser;
 
 use parking_lot::Mutex;
 use schulhof_edge::{
-    app::App,
+    app::{App, Parts},
     cache::SledCache,
     clock::Monotonic,
     config::Config,
-    door,
+    door::{self, Passes, Passwords},
     live::Hub,
     placement::{OwnNode, Placement, Reservations},
     stop,
@@ -149,7 +149,7 @@ impl Options {
     pub fn in_folder(folder: &Path) -> Self {
         Self {
             config: config(),
-            opener: store::file(&folder.join("box.redb")),
+            opener: store::file(&folder.join("box.redb"), store::MEMORY_BYTES),
             space: FreeSpace::of(folder),
             relays: Vec::new(),
             own: None,
@@ -179,12 +179,23 @@ impl Nord {
             let node = MediaNode { name: id("nord"), kind: NodeKind::Box, url };
             OwnNode::new(node, Budget::of_participants(participants))
         });
-        let placement = Placement::new(school(), ticket_key(), own, options.relays, store.clone(), clock);
+        let placement = Placement::new(school(), Arc::new(ticket_key()), own, options.relays, store.clone(), clock);
         let (of_hub, weak) = (hub.clone(), Arc::downgrade(&store));
         std::thread::spawn(move || of_hub.run(&weak, &notices, |_| {}));
         let (stop, stopping) = stop::channel();
         let cache = Arc::new(SledCache::open(folder.join("pages")));
-        let app = App::new(options.config, store.clone(), hub, cache, placement, clock, stopping.clone());
+        let passes = options.config.gateway_url().map(|url| Passes { url, key: Arc::new(ticket_key()) });
+        let parts = Parts {
+            store: store.clone(),
+            hub,
+            cache,
+            placement,
+            passwords: Passwords::new(),
+            passes,
+            clock,
+            stop: stopping.clone(),
+        };
+        let app = App::new(options.config.site(), parts);
         let router = door::router(app.clone());
         Self { app, store, router, log: Arc::new(Mutex::new(log)), stop, stopping }
     }

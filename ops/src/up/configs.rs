@@ -93,6 +93,8 @@ fn edge(layout: &Layout, index: usize) -> anyhow::Result<schulhof_edge::Config> 
         allowed_origins: Vec::new(),
         tls: None,
         data: layout.data(school.id),
+        store_cache_mib: 16,
+        gateway: None,
         identity: layout.identity(school.id),
         admin: Layout::inside(layout.ports.box_admin[index]),
         core: cores.collect::<anyhow::Result<_>>()?,

@@ -1,9 +1,13 @@
 //! Tickets: signing by the box, checking by media nodes.
 //!
-//! Text form and fields: [`schulhof_wire::ticket`]. Ed25519 (RFC 8032) over the first part *as sent*, so that nothing
-//! depends on how JSON is written. Checking goes from cheap to dear: length, shape, version, school, signature, and only
-//! then the claims are believed. Every way of being wrong has its own stable code.
+//! Text form and fields: [`schulhof_wire::ticket`]; signatures: [`crate::token`]. Checking goes from cheap to dear: length,
+//! shape, version, school, signature, and only then the claims are believed. Every way of being wrong has its own stable
+//! code.
 
+use crate::{
+    keys::TicketKeys,
+    token::{self, TokenError},
+};
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use schulhof_wire::{
@@ -11,15 +15,26 @@ use schulhof_wire::{
     ticket::{AUDIO_SLOTS, Claims, TICKET_LEN_MAX, VERSION, VIDEO_SLOTS},
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{fmt, str::FromStr};
 
 /// Length of an Ed25519 public key and of a seed in bytes (RFC 8032 §5.1.5).
 pub const KEY_LEN: usize = 32;
-const SIGNATURE_LEN: usize = 64;
+pub(crate) const SIGNATURE_LEN: usize = 64;
 /// Longest name shown to others, in bytes: it is repeated in every roster.
 pub const NAME_LEN_MAX: usize = 256;
 /// Longest reservation id in bytes: 256 bits as base64 and room to spare.
 pub const TICKET_ID_LEN_MAX: usize = 64;
+
+impl From<TokenError> for TicketError {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Malformed(why) => Self::Malformed(why),
+            TokenError::Version(version) => Self::Version(version),
+            TokenError::UnknownSchool(school) => Self::UnknownSchool(school),
+            TokenError::Forged => Self::Forged,
+        }
+    }
+}
 
 /// Why a ticket is not honoured.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -105,18 +120,23 @@ impl TicketKey {
 
     /// The ticket's text.
     pub fn sign(&self, claims: &Claims) -> String {
-        let claims = serde_json::to_vec(claims).expect("claims are plain data");
-        let mut text = BASE64URL.encode(claims);
-        let signature = self.pair.sign(text.as_bytes());
-        text.push('.');
-        BASE64URL.encode_string(signature.as_ref(), &mut text);
-        text
+        token::sign(self, claims, &[])
+    }
+
+    pub(crate) fn signature(&self, message: &[u8]) -> [u8; SIGNATURE_LEN] {
+        self.pair.sign(message).as_ref().try_into().expect("an Ed25519 signature has 64 bytes")
     }
 }
 
 /// The public half, as it stands in configurations: base64url without padding.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicKey([u8; KEY_LEN]);
+
+impl PublicKey {
+    pub(crate) fn has_signed(&self, message: &[u8], signature: &[u8; SIGNATURE_LEN]) -> bool {
+        UnparsedPublicKey::new(&ED25519, self.0).verify(message, signature).is_ok()
+    }
+}
 
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -150,61 +170,14 @@ impl<'de> Deserialize<'de> for PublicKey {
     }
 }
 
-/// The schools that a media node serves, each with its key.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct TicketKeys(BTreeMap<SchoolId, PublicKey>);
-
-impl FromIterator<(SchoolId, PublicKey)> for TicketKeys {
-    fn from_iter<I: IntoIterator<Item = (SchoolId, PublicKey)>>(keys: I) -> Self {
-        Self(keys.into_iter().collect())
-    }
-}
-
-/// What is read before the signature is checked: enough to choose the key, tolerant of fields of later versions.
-#[derive(Deserialize)]
-struct Head {
-    v: u16,
-    school: SchoolId,
-}
-
 impl TicketKeys {
-    pub fn insert(&mut self, school: SchoolId, key: PublicKey) {
-        self.0.insert(school, key);
-    }
-
-    pub fn get(&self, school: &SchoolId) -> Option<&PublicKey> {
-        self.0.get(school)
-    }
-
-    pub fn schools(&self) -> impl Iterator<Item = &SchoolId> {
-        self.0.keys()
-    }
-
     /// The claims of a ticket, if a known school signed it, it is still valid at `now_ms` (milliseconds since 1970), and
     /// it lets one in at `node`.
     pub fn verify(&self, text: &str, now_ms: u64, node: &NodeName) -> Result<Claims, TicketError> {
         if text.len() > TICKET_LEN_MAX {
             return Err(TicketError::TooLong(text.len()));
         }
-        let (signed, signature) = text.split_once('.').ok_or(TicketError::Malformed("no signature"))?;
-        let signature =
-            BASE64URL.decode(signature).map_err(|_| TicketError::Malformed("the signature is not base64url"))?;
-        if signature.len() != SIGNATURE_LEN {
-            return Err(TicketError::Malformed("the signature has not 64 bytes"));
-        }
-        let json = BASE64URL.decode(signed).map_err(|_| TicketError::Malformed("the claims are not base64url"))?;
-        let head: Head =
-            serde_json::from_slice(&json).map_err(|_| TicketError::Malformed("the claims are not claims"))?;
-        if head.v != VERSION {
-            return Err(TicketError::Version(head.v));
-        }
-        let key = self.0.get(&head.school).ok_or(TicketError::UnknownSchool(head.school))?;
-        UnparsedPublicKey::new(&ED25519, key.0)
-            .verify(signed.as_bytes(), &signature)
-            .map_err(|_| TicketError::Forged)?;
-        let claims: Claims = serde_json::from_slice(&json)
-            .map_err(|_| TicketError::Malformed("the claims lack or exceed the fields"))?;
+        let claims: Claims = token::verify(self, text, &[], VERSION)?;
         check_bounds(&claims)?;
         if claims.expires_at_ms <= now_ms {
             return Err(TicketError::Expired(now_ms - claims.expires_at_ms));

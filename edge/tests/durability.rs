@@ -215,7 +215,7 @@ async fn a_full_disk_refuses_operations_while_reading_and_the_core_go_on() {
     assert_eq!(marks.saved.0, seq - 1);
     let before = nord.log.lock().head();
     let text = "from the core".to_owned();
-    nord.log.lock().act("weber", "elsewhere", 1, schulhof_school::Body::MessagePost { room: support::id("7a"), text });
+    nord.log.lock().act("weber", "elsewhere", 1, schulhof_school::Body::post(support::id("7a"), text));
     nord.deliver_after(before).await;
     assert_eq!(texts(&eva).await[0].0, "from the core");
     Browser::signed_in(&nord, "ali", "ali-1").await;
@@ -278,18 +278,8 @@ async fn frames_that_do_not_fit_change_nothing() {
     let nord = Nord::start(folder.path()).await;
     let eva = Browser::signed_in(&nord, "eva", "eva-1").await;
     let head = nord.log.lock().head();
-    let skipped = nord.log.lock().act(
-        "weber",
-        "elsewhere",
-        1,
-        schulhof_school::Body::MessagePost { room: support::id("7a"), text: "one".into() },
-    );
-    let entry = nord.log.lock().act(
-        "weber",
-        "elsewhere",
-        2,
-        schulhof_school::Body::MessagePost { room: support::id("7a"), text: "two".into() },
-    );
+    let skipped = nord.log.lock().act("weber", "elsewhere", 1, schulhof_school::Body::post(support::id("7a"), "one"));
+    let entry = nord.log.lock().act("weber", "elsewhere", 2, schulhof_school::Body::post(support::id("7a"), "two"));
     let gap = nord.store.link_frame(ToBox::Entries { entries: vec![entry.clone()] }).await;
     assert!(gap.is_err(), "an entry is missing");
     assert_eq!(nord.store.status().0, head);

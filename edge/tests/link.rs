@@ -69,7 +69,7 @@ impl Core {
     }
 
     fn act(&self, seq: u64, text: &str) {
-        let body = Body::MessagePost { room: id("7a"), text: text.into() };
+        let body = Body::post(id("7a"), text);
         self.log.lock().act("weber", "elsewhere", seq, body);
         self.grown.send_replace(self.log.lock().head());
     }

@@ -80,7 +80,7 @@ async fn a_browser_that_was_away_gets_exactly_what_it_missed() {
     nord.pump().await;
     let seen = nord.log.lock().head();
     for n in 0..1_200 {
-        let body = Body::MessagePost { room: id("7a"), text: format!("missed {n}") };
+        let body = Body::post(id("7a"), format!("missed {n}"));
         nord.log.lock().act("weber", "elsewhere", n + 1, body);
     }
     nord.deliver_after(seen).await;
@@ -116,7 +116,7 @@ async fn nothing_is_lost_between_resuming_and_going_live() {
         let before = nord.log.lock().head();
         for _ in 0..count {
             seq += 1;
-            let body = Body::MessagePost { room: id("7a"), text: seq.to_string() };
+            let body = Body::post(id("7a"), seq.to_string());
             nord.log.lock().act("weber", "elsewhere", seq, body);
         }
         before
@@ -158,7 +158,7 @@ async fn who_is_too_far_behind_or_ahead_loads_anew() {
     let mut ahead = ali.events(addr, &format!("&after={}", head.0 + 1)).await;
     assert_eq!(ahead.until(reload).await, head);
     for n in 0..10_001 {
-        let body = Body::MessagePost { room: id("7a"), text: "x".into() };
+        let body = Body::post(id("7a"), "x");
         nord.log.lock().act("weber", "elsewhere", n + 1, body);
     }
     nord.deliver_after(head).await;

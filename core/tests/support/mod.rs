@@ -70,6 +70,7 @@ impl Cluster {
                 heartbeat_ms: HEARTBEAT_MS,
                 purge_every: 10_000,
                 state_cache_mib: 8,
+                objects: schulhof_core::objects::Config::default(),
                 nodes: Vec::new(),
                 schools: vec![school("nord", 1), school("sued", 2)],
             };
@@ -276,7 +277,7 @@ pub fn room(device: &str) -> Operation {
 }
 
 pub fn message(device: &str, seq: u64) -> Operation {
-    let body = Body::MessagePost { room: RoomId::new(ROOM).unwrap(), text: format!("Nachricht {seq} von {device}") };
+    let body = Body::post(RoomId::new(ROOM).unwrap(), format!("Nachricht {seq} von {device}"));
     operation(device, seq, Actor::Account(AccountId::new(TEACHER).unwrap()), body)
 }
 

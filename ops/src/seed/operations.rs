@@ -128,7 +128,7 @@ mod tests {
             assert_eq!(operations.len() + messages(&school).len(), school.len());
             for (n, message) in messages(&school).into_iter().enumerate() {
                 let actor = Actor::Account(message.author.account.clone());
-                let body = Body::MessagePost { room: message.room, text: message.text.to_owned() };
+                let body = Body::post(message.room, message.text);
                 let operation = Operation { device: message.device, seq: Seq(1), actor, at: Hlc(0), body };
                 let position = Position::Confirmed(LogIndex((operations.len() + n) as u64 + 1));
                 let applied = apply(&mut store, position, &operation);

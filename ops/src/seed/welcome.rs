@@ -26,7 +26,7 @@ async fn write(url: &str, message: Message<'_>, now_ms: u64) -> anyhow::Result<(
     let answer = post(url, "/api/login", "", &serde_json::to_vec(&login)?).await?;
     let cookie = answer.header("set-cookie").and_then(|c| c.split(';').next()).context("no session")?.to_owned();
 
-    let body = Body::MessagePost { room: message.room, text: message.text.to_owned() };
+    let body = Body::post(message.room, message.text);
     let operations = vec![Submitted { seq: Seq(1), at: Hlc::from_ms(now_ms), body }];
     let request = SubmitRequest { account: None, device: message.device, operations };
     let answer: SubmitAnswer = post(url, "/api/operations", &cookie, &serde_json::to_vec(&request)?).await?.json()?;

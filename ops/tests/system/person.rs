@@ -48,7 +48,7 @@ impl Person {
     pub async fn write(&mut self, room: &str, text: &str) -> Seq {
         self.last += 1;
         let seq = Seq(self.last);
-        let body = Body::MessagePost { room: RoomId::new(room).unwrap(), text: text.to_owned() };
+        let body = Body::post(RoomId::new(room).unwrap(), text);
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
         let operations = vec![Submitted { seq, at: Hlc::from_ms(now_ms), body }];
         let request = SubmitRequest { account: None, device: self.device.clone(), operations };

@@ -39,7 +39,9 @@ pub fn perform(
         Body::RoomCreate { room, name, members } => room::create(store, &acting, room, name, members, changes),
         Body::RoomMembers { room, add, remove } => room::change_members(store, &acting, room, add, remove, changes),
         Body::RoomDirect { with } => room::open_direct(store, &acting, with, changes),
-        Body::MessagePost { room, text } => message::post(store, &acting, position, op, (room, text), changes),
+        Body::MessagePost { room, text, attachments } => {
+            message::post(store, &acting, position, op, &message::New { room, text, attachments }, changes)
+        }
         Body::ReadMark { room, upto } => message::mark_read(store, &acting, room, *upto, changes),
         Body::ConferenceOpen { conference, room, title, expected } => {
             let new = conference::New { conference, room, title, expected: *expected, at: op.at };

@@ -16,11 +16,13 @@
 //! | `R` account 0 room | empty | rooms of an account |
 //! | `m` room 0 account | [`Member`](crate::record::Member) | membership, read mark |
 //! | `t` room 0 position | [`Message`](crate::record::Message) | history in order |
+//! | `x` room 0 position | [`Attachments`](crate::record::Attachments) | what a message brings along; none: no key |
+//! | `b` hash 0 room | empty | rooms with a message that names a blob |
 //! | `c` conference | [`Conference`](crate::record::Conference) | |
 //! | `o` room 0 conference | empty | open conferences of a room |
 
 use crate::{apply::Position, op::Actor};
-use schulhof_wire::{AccountId, ConferenceId, DeviceId, GroupId, LogIndex, RoomId};
+use schulhof_wire::{AccountId, BlobHash, ConferenceId, DeviceId, GroupId, LogIndex, RoomId};
 
 pub const HEAD: &[u8] = b"h";
 pub const SCHOOL: &[u8] = b"s";
@@ -96,13 +98,25 @@ pub fn member(room: &RoomId, account: &AccountId) -> Vec<u8> {
 }
 
 pub fn message(room: &RoomId, position: Position) -> Vec<u8> {
+    at_position(b't', room, position)
+}
+
+pub fn attachments(room: &RoomId, position: Position) -> Vec<u8> {
+    at_position(b'x', room, position)
+}
+
+pub fn blob_in(hash: &BlobHash, room: &RoomId) -> Vec<u8> {
+    two(b'b', &hash.to_string(), room.as_str().as_bytes())
+}
+
+fn at_position(kind: u8, room: &RoomId, position: Position) -> Vec<u8> {
     let (tag, number) = match position {
         Position::Confirmed(index) => (CONFIRMED, index.0),
         Position::Pending(number) => (PENDING, number),
     };
     let mut bytes = [tag; POSITION_LEN];
     bytes[1..].copy_from_slice(&number.to_be_bytes());
-    two(b't', room.as_str(), &bytes)
+    two(kind, room.as_str(), &bytes)
 }
 
 pub fn conference(conference: &ConferenceId) -> Vec<u8> {
@@ -134,6 +148,10 @@ pub fn accounts() -> Range {
 
 pub fn groups() -> Range {
     all(b'g')
+}
+
+pub fn rooms() -> Range {
+    all(b'r')
 }
 
 pub fn groups_of(account: &AccountId) -> Range {
@@ -172,6 +190,22 @@ pub fn messages_pending(room: &RoomId) -> Range {
 
 pub fn open_conferences(room: &RoomId) -> Range {
     under(b'o', room.as_str())
+}
+
+/// Attachments of a room's messages.
+pub fn attachments_of(room: &RoomId) -> Range {
+    under(b'x', room.as_str())
+}
+
+/// Blobs from one on.
+pub fn blobs_from(hash: &BlobHash) -> Range {
+    (two(b'b', &hash.to_string(), &[]), all(b'b').1)
+}
+
+/// The hash in a blob's key.
+pub fn blob(key: &[u8]) -> BlobHash {
+    let hash = key.get(1..1 + 64).and_then(|text| std::str::from_utf8(text).ok());
+    hash.and_then(|text| text.parse().ok()).expect("a blob's key begins with its hash")
 }
 
 /// The last identifier of a key.

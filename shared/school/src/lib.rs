@@ -23,7 +23,7 @@ pub mod store;
 pub mod view;
 
 pub use apply::{Applied, Change, Outcome, Position, apply, apply_encoded, apply_unknown, check};
-pub use op::{Actor, Body, Envelope, GroupKind, MalformedOperation, Operation, Role};
+pub use op::{Actor, Attachment, Body, Envelope, GroupKind, MalformedOperation, Operation, Role};
 pub use reject::Reject;
 pub use store::{Changes, Kv, KvMut, Layered, MemoryKv, Overlay};
 

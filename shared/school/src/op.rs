@@ -1,6 +1,6 @@
 //! Operations: what a person or a door does. JSON in the log, so that neighbouring versions can read each other.
 
-use schulhof_wire::{AccountId, ConferenceId, DeviceId, GroupId, Hlc, LogIndex, RoomId, Seq};
+use schulhof_wire::{AccountId, BlobHash, ConferenceId, DeviceId, GroupId, Hlc, LogIndex, RoomId, Seq};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -10,6 +10,10 @@ pub const MESSAGE_LEN_MAX: usize = 16 * 1024;
 pub const NAME_LEN_MAX: usize = 120;
 /// Most members named in one operation.
 pub const MEMBERS_LEN_MAX: usize = 2_000;
+/// Most attachments of a message.
+pub const ATTACHMENTS_MAX: usize = 10;
+/// Longest media type in bytes (RFC 6838 allows 127 for each half; none in use comes near).
+pub const MIME_LEN_MAX: usize = 127;
 
 /// One operation. `(device, seq)` is its identity: submitted twice, on whichever way, it counts once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
@@ -79,7 +83,15 @@ pub enum Body {
     RoomDirect { with: AccountId },
 
     #[serde(rename = "message.post")]
-    MessagePost { room: RoomId, text: String },
+    MessagePost {
+        room: RoomId,
+        /// May be empty if something is attached.
+        text: String,
+        /// Not written when there are none: operations from before keep their bytes.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[ts(optional, as = "Option<Vec<Attachment>>")]
+        attachments: Vec<Attachment>,
+    },
     /// Has read everything up to a confirmed index. Marks only move forward.
     #[serde(rename = "read.mark")]
     ReadMark { room: RoomId, upto: LogIndex },
@@ -89,6 +101,37 @@ pub enum Body {
     ConferenceOpen { conference: ConferenceId, room: RoomId, title: String, expected: Option<u32> },
     #[serde(rename = "conference.close")]
     ConferenceClose { conference: ConferenceId },
+}
+
+/// A file that a message brings along. Its bytes are a blob, which the core keeps before it orders the message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+pub struct Attachment {
+    /// BLAKE3 of the bytes.
+    pub hash: BlobHash,
+    /// As the sender's machine called it, without folders.
+    pub name: String,
+    /// Media type (RFC 6838) without parameters, lower case; what the sender says, and not to be trusted.
+    pub mime: String,
+    /// Bytes.
+    #[ts(type = "number")]
+    pub size: u64,
+}
+
+impl Body {
+    /// A message of text alone.
+    pub fn post(room: RoomId, text: impl Into<String>) -> Self {
+        Self::MessagePost { room, text: text.into(), attachments: Vec::new() }
+    }
+
+    /// Blobs that the core must have before it orders this.
+    pub fn blobs(&self) -> impl Iterator<Item = BlobHash> + '_ {
+        let attachments = match self {
+            Self::MessagePost { attachments, .. } => attachments.as_slice(),
+            _ => &[],
+        };
+        attachments.iter().map(|attachment| attachment.hash)
+    }
 }
 
 /// What every operation has, of whichever kind and version.
@@ -144,10 +187,20 @@ mod tests {
             r#"{"type":"message.post","room":"r/../s","text":"x"}"#,
             r#"{"type":"message.post","room":"r"}"#,
             r#"{"type":"message.post","room":"r","text":7}"#,
+            r#"{"type":"message.post","room":"r","text":"x","attachments":[{"hash":"00","name":"a","mime":"a/b","size":1}]}"#,
         ] {
             let bytes = format!(r#"{{"device":"d","seq":1,"actor":"operator","at":1,"body":{body}}}"#);
             assert!(Operation::decode(bytes.as_bytes()).is_err(), "{body}");
         }
+    }
+
+    #[test]
+    fn a_message_without_attachments_has_the_bytes_that_it_always_had() {
+        let text =
+            r#"{"device":"d","seq":1,"actor":"operator","at":1,"body":{"type":"message.post","room":"r","text":"x"}}"#;
+        let op = Operation::decode(text.as_bytes()).unwrap();
+        assert_eq!(op.body, Body::post(RoomId::new("r").unwrap(), "x"));
+        assert_eq!(String::from_utf8(op.encode()).unwrap(), text);
     }
 
     #[test]

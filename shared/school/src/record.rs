@@ -127,6 +127,10 @@ pub struct Message {
     pub text: String,
 }
 
+/// Beside a message, not in it: messages without any keep the bytes that they always had.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Attachments(pub Vec<crate::op::Attachment>);
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Conference {
     pub room: RoomId,
@@ -147,6 +151,7 @@ impl Record for Group {}
 impl Record for Room {}
 impl Record for Member {}
 impl Record for Message {}
+impl Record for Attachments {}
 impl Record for Conference {}
 
 /// Identifiers that end the keys of a range, in order.

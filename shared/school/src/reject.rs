@@ -56,6 +56,10 @@ rejects! {
     TextEmpty = "text-empty", "a message must not be empty";
     TextTooLong = "text-too-long", "a message has at most 16384 bytes";
     TextBadCharacter = "text-bad-character", "a message has no control characters besides newline and tab";
+    TooManyAttachments = "too-many-attachments", "a message has at most 10 attachments";
+    AttachmentName = "attachment-name", "an attachment's name has 1 to 120 characters and no folders";
+    AttachmentType = "attachment-type", "an attachment's media type has the form type/subtype, in lower case";
+    AttachmentSize = "attachment-size", "an attachment has 1 byte to 100 MiB";
     TooManyMembers = "too-many-members", "too many members";
     /// Rooms of groups follow their group, rooms of two stay with these two.
     MembersFixed = "members-fixed", "members of this room cannot be changed";

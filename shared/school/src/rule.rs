@@ -2,13 +2,13 @@
 
 use crate::{
     key,
-    op::{Actor, MEMBERS_LEN_MAX, MESSAGE_LEN_MAX, NAME_LEN_MAX, Role},
+    op::{ATTACHMENTS_MAX, Actor, Attachment, MEMBERS_LEN_MAX, MESSAGE_LEN_MAX, MIME_LEN_MAX, NAME_LEN_MAX, Role},
     record::{self, Account, Member, Room},
     reject::Reject,
     store::Kv,
     view::RoomKind,
 };
-use schulhof_wire::{AccountId, GroupId, RoomId};
+use schulhof_wire::{AccountId, GroupId, RoomId, blob::BLOB_LEN_MAX};
 
 /// Longest login in characters, as for identifiers.
 pub const LOGIN_LEN_MAX: usize = 64;
@@ -131,6 +131,35 @@ pub fn text(text: &str) -> Result<(), Reject> {
     } else {
         Ok(())
     }
+}
+
+/// What a message brings along. That the bytes exist is not asked here: all replicas must come to the same verdict.
+pub fn attachments(attachments: &[Attachment]) -> Result<(), Reject> {
+    if attachments.len() > ATTACHMENTS_MAX {
+        return Err(Reject::TooManyAttachments);
+    }
+    for Attachment { name: file, mime, size, .. } in attachments {
+        name(file).map_err(|_| Reject::AttachmentName)?;
+        if file.contains(['/', '\\']) || matches!(file.as_str(), "." | "..") {
+            return Err(Reject::AttachmentName);
+        }
+        media_type(mime)?;
+        if !(1..=BLOB_LEN_MAX).contains(size) {
+            return Err(Reject::AttachmentSize);
+        }
+    }
+    Ok(())
+}
+
+/// `type "/" subtype`, both restricted names (RFC 6838, section 4.2).
+fn media_type(mime: &str) -> Result<(), Reject> {
+    let restricted = |name: &str| {
+        name.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"!#$&-^_.+".contains(&b))
+    };
+    let fits = mime.len() <= MIME_LEN_MAX
+        && mime.split_once('/').is_some_and(|(kind, subtype)| restricted(kind) && restricted(subtype));
+    if fits { Ok(()) } else { Err(Reject::AttachmentType) }
 }
 
 pub fn login(login: &str) -> Result<(), Reject> {

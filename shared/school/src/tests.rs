@@ -1,6 +1,7 @@
 //! Rules and effects, by topic. The harness plays the core: every operation gets the next index.
 
 mod account;
+mod attachment;
 mod conference;
 mod message;
 mod numbering;
@@ -117,7 +118,7 @@ impl Town {
     }
 
     pub fn post(&mut self, actor: &str, room: &str, text: &str) -> LogIndex {
-        self.ok(actor, Body::MessagePost { room: id(room), text: text.into() });
+        self.ok(actor, Body::post(id(room), text));
         self.head()
     }
 

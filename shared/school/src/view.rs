@@ -2,15 +2,17 @@
 //!
 //! Nothing here scans a room's history: lists read counters and the newest message, pages read what they show.
 
+mod blobs;
 mod people;
 mod rooms;
 
+pub use blobs::{attachment, blobs_after, names_blob, recent_blobs};
 pub use people::{account, credentials, groups, people};
 pub use rooms::{audience, conference, direct_room_id, members, message_at, messages, room, rooms};
 
 use crate::{
     key,
-    op::{Actor, GroupKind, Role},
+    op::{Actor, Attachment, GroupKind, Role},
     record::{self, Device, Head, School},
     store::Kv,
 };
@@ -77,6 +79,9 @@ pub struct MessageView {
     pub author_name: String,
     pub text: String,
     pub at: Hlc,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[ts(optional, as = "Option<Vec<Attachment>>")]
+    pub attachments: Vec<Attachment>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]

@@ -2,6 +2,7 @@
 //! types of `shared/school`; here stands what surrounds them.
 
 use crate::{
+    blob::BlobHash,
     id::{AccountId, DeviceId, Hlc, LogIndex, NodeName, SchoolId, Seq},
     pass::GatewayView,
     ticket::NodeKind,
@@ -113,6 +114,36 @@ pub struct Page<M> {
     pub items: Vec<M>,
     /// Pass as `before` to get what is older; none at the beginning.
     pub older: Option<LogIndex>,
+}
+
+/// `POST /api/blobs`: begins an upload, or asks how far it has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+pub struct UploadRequest {
+    /// Bytes, 1 to [`BLOB_LEN_MAX`](crate::blob::BLOB_LEN_MAX).
+    #[ts(type = "number")]
+    pub size: u64,
+    /// BLAKE3 of all bytes.
+    pub hash: BlobHash,
+}
+
+/// The answer: go on at `have`. With `have` = `size` the blob is here and may be named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct UploadAnswer {
+    /// Names the upload: the hash.
+    pub upload: BlobHash,
+    /// Bytes of each `PUT /api/blobs/{upload}?offset=` but the last.
+    #[ts(type = "number")]
+    pub chunk_len: u64,
+    #[ts(type = "number")]
+    pub have: u64,
+}
+
+/// Answer to `PUT /api/blobs/{upload}?offset=`: bytes that are here, durably.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct UploadProgress {
+    #[ts(type = "number")]
+    pub have: u64,
 }
 
 /// `POST /api/conferences/{conference}/ticket`.

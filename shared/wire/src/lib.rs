@@ -12,9 +12,11 @@
 //! - [`ticket`]: what lets a browser into a media node
 //! - [`media`]: browser <-> media node (join, control channel)
 //! - [`node`]: box <-> core and box <-> relay over QUIC
+//! - [`blob`]: blobs, over QUIC
 //! - [`problem`]: errors as `application/problem+json` (RFC 9457)
 
 pub mod api;
+pub mod blob;
 pub mod id;
 pub mod live;
 pub mod media;
@@ -23,4 +25,5 @@ pub mod pass;
 pub mod problem;
 pub mod ticket;
 
+pub use blob::BlobHash;
 pub use id::{AccountId, ConferenceId, DeviceId, GroupId, Hlc, LogIndex, NodeName, RoomId, SchoolId, Seq};

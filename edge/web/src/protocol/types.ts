@@ -52,14 +52,48 @@ export type Seq = number;
  */
 export type Hlc = number;
 
+/**
+ * BLAKE3 of bytes; in text 64 hexadecimal digits, lower case.
+ */
+export type BlobHash = string;
+
 export type Role = "pupil" | "teacher" | "admin";
 
 export type GroupKind = "class" | "course" | "staff";
 
 /**
+ * A file that a message brings along. Its bytes are a blob, which the core keeps before it orders the message.
+ */
+export type Attachment = { 
+/**
+ * BLAKE3 of the bytes.
+ */
+hash: BlobHash, 
+/**
+ * As the sender's machine called it, without folders.
+ */
+name: string, 
+/**
+ * Media type (RFC 6838) without parameters, lower case; what the sender says, and not to be trusted.
+ */
+mime: string, 
+/**
+ * Bytes.
+ */
+size: number, };
+
+/**
  * What is done. New kinds are added, old ones never change their meaning.
  */
-export type Body = { "type": "school.name", name: string, } | { "type": "account.create", account: AccountId, login: string, name: string, role: Role, password: string, } | { "type": "account.password", account: AccountId, password: string, } | { "type": "account.lock", account: AccountId, locked: boolean, } | { "type": "group.create", group: GroupId, name: string, kind: GroupKind, } | { "type": "group.members", group: GroupId, add: Array<AccountId>, remove: Array<AccountId>, } | { "type": "room.create", room: RoomId, name: string, members: Array<AccountId>, } | { "type": "room.members", room: RoomId, add: Array<AccountId>, remove: Array<AccountId>, } | { "type": "room.direct", with: AccountId, } | { "type": "message.post", room: RoomId, text: string, } | { "type": "read.mark", room: RoomId, upto: LogIndex, } | { "type": "conference.open", conference: ConferenceId, room: RoomId, title: string, expected: number | null, } | { "type": "conference.close", conference: ConferenceId, };
+export type Body = { "type": "school.name", name: string, } | { "type": "account.create", account: AccountId, login: string, name: string, role: Role, password: string, } | { "type": "account.password", account: AccountId, password: string, } | { "type": "account.lock", account: AccountId, locked: boolean, } | { "type": "group.create", group: GroupId, name: string, kind: GroupKind, } | { "type": "group.members", group: GroupId, add: Array<AccountId>, remove: Array<AccountId>, } | { "type": "room.create", room: RoomId, name: string, members: Array<AccountId>, } | { "type": "room.members", room: RoomId, add: Array<AccountId>, remove: Array<AccountId>, } | { "type": "room.direct", with: AccountId, } | { "type": "message.post", room: RoomId, 
+/**
+ * May be empty if something is attached.
+ */
+text: string, 
+/**
+ * Not written when there are none: operations from before keep their bytes.
+ */
+attachments?: Array<Attachment>, } | { "type": "read.mark", room: RoomId, upto: LogIndex, } | { "type": "conference.open", conference: ConferenceId, room: RoomId, title: string, expected: number | null, } | { "type": "conference.close", conference: ConferenceId, };
 
 export type RoomKind = "group" | "free" | "direct";
 
@@ -104,7 +138,7 @@ device: DeviceId, seq: Seq,
 /**
  * Null until secured in the cloud.
  */
-index: LogIndex | null, author: AccountId, author_name: string, text: string, at: Hlc, };
+index: LogIndex | null, author: AccountId, author_name: string, text: string, at: Hlc, attachments?: Array<Attachment>, };
 
 export type ConferenceView = { conference: ConferenceId, room: RoomId, room_name: string, title: string, opened_by: AccountId, opened_by_name: string, at: Hlc, open: boolean, 
 /**
@@ -268,6 +302,37 @@ export type Page<M> = { items: Array<M>,
  * Pass as `before` to get what is older; none at the beginning.
  */
 older: LogIndex | null, };
+
+/**
+ * `POST /api/blobs`: begins an upload, or asks how far it has come.
+ */
+export type UploadRequest = { 
+/**
+ * Bytes, 1 to [`BLOB_LEN_MAX`](crate::blob::BLOB_LEN_MAX).
+ */
+size: number, 
+/**
+ * BLAKE3 of all bytes.
+ */
+hash: BlobHash, };
+
+/**
+ * The answer: go on at `have`. With `have` = `size` the blob is here and may be named.
+ */
+export type UploadAnswer = { 
+/**
+ * Names the upload: the hash.
+ */
+upload: BlobHash, 
+/**
+ * Bytes of each `PUT /api/blobs/{upload}?offset=` but the last.
+ */
+chunk_len: number, have: number, };
+
+/**
+ * Answer to `PUT /api/blobs/{upload}?offset=`: bytes that are here, durably.
+ */
+export type UploadProgress = { have: number, };
 
 /**
  * `POST /api/conferences/{conference}/ticket`.

@@ -3,8 +3,8 @@
 use crate::{
     apply::{Change, Position},
     key,
-    op::Operation,
-    record::{self, Head, Member, Message, Room},
+    op::{Attachment, Operation},
+    record::{self, Attachments, Head, Member, Message, PRESENT, Room},
     reject::Reject,
     rule::{self, Acting},
     store::{Kv, KvMut},
@@ -16,16 +16,25 @@ use schulhof_wire::{AccountId, LogIndex, RoomId};
 /// further back count as unread, until the next mark.
 const OWN_SCAN_MAX: u64 = 500;
 
+pub struct New<'a> {
+    pub room: &'a RoomId,
+    pub text: &'a str,
+    pub attachments: &'a [Attachment],
+}
+
 pub fn post(
     store: &mut impl KvMut,
     acting: &Acting,
     position: Position,
     op: &Operation,
-    (id, text): (&RoomId, &str),
+    &New { room: id, text, attachments }: &New<'_>,
     changes: &mut Vec<Change>,
 ) -> Result<(), Reject> {
     let (author, role) = acting.person()?;
-    rule::text(text)?;
+    rule::attachments(attachments)?;
+    if !text.is_empty() || attachments.is_empty() {
+        rule::text(text)?;
+    }
     let mut room = rule::room(store, id)?;
     let mut member = rule::member(store, id, author)?;
     if !rule::may_post(store, &room, (author, role)) {
@@ -42,6 +51,12 @@ pub fn post(
         text: text.into(),
     };
     record::save(store, &key::message(id, position), &message);
+    if !attachments.is_empty() {
+        record::save(store, &key::attachments(id, position), &Attachments(attachments.to_vec()));
+        for attachment in attachments {
+            store.put(&key::blob_in(&attachment.hash, id), PRESENT);
+        }
+    }
     record::save(store, &key::room(id), &room);
     record::save(store, &key::member(id, author), &member);
     changes.push(Change::Message { room: id.clone(), position });

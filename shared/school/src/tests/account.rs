@@ -61,7 +61,7 @@ fn passwords_travel_as_argon2id_hashes_only() {
 fn a_locked_account_does_and_sees_nothing_until_unlocked() {
     let mut town = Town::new();
     town.ok("root", Body::AccountLock { account: id("anna"), locked: true });
-    let post = Body::MessagePost { room: id("5a"), text: "hi".into() };
+    let post = Body::post(id("5a"), "hi");
     town.forbidden("anna", post.clone(), Reject::AccountLocked);
     town.forbidden("anna", Body::AccountPassword { account: id("anna"), password: HASH.into() }, Reject::AccountLocked);
     assert_eq!(view::rooms(&town.store, &id("anna")), vec![]);

@@ -6,7 +6,7 @@ use schulhof_wire::{AccountId, LogIndex, RoomId};
 #[test]
 fn members_post_and_nobody_else() {
     let mut town = Town::new();
-    let post = |room: &str| Body::MessagePost { room: id(room), text: "hi".into() };
+    let post = |room: &str| Body::post(id(room), "hi");
     let changes = town.ok("anna", post("5a"));
     assert_eq!(changes, vec![Change::Message { room: id("5a"), position: Position::Confirmed(town.head()) }]);
     town.forbidden("carl", post("5a"), Reject::NotAMember);
@@ -18,7 +18,7 @@ fn members_post_and_nobody_else() {
 #[test]
 fn texts_are_neither_empty_nor_endless_nor_full_of_control_characters() {
     let mut town = Town::new();
-    let post = |text: &str| Body::MessagePost { room: id("5a"), text: text.into() };
+    let post = |text: &str| Body::post(id("5a"), text);
     town.ok("anna", post(&"ä".repeat(8 * 1024)));
     town.ok("anna", post("one\n\ttwo 👩‍🏫"));
     town.forbidden("anna", post(&"a".repeat(16 * 1024 + 1)), Reject::TextTooLong);

@@ -5,7 +5,7 @@ use crate::{
 use schulhof_wire::{LogIndex, Seq};
 
 fn post() -> Body {
-    Body::MessagePost { room: id("5a"), text: "hi".into() }
+    Body::post(id("5a"), "hi")
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn a_rejected_operation_takes_its_number_and_its_place() {
     town.forbidden("carl", post(), Reject::NotAMember);
     assert_eq!(view::device(&town.store, &id("dev-carl")), Seq(1));
     let head = town.head();
-    town.ok("carl", Body::MessagePost { room: id("5b"), text: "hi".into() });
+    town.ok("carl", Body::post(id("5b"), "hi"));
     assert_eq!(town.head().0, head.0 + 1);
 }
 

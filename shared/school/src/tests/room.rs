@@ -101,7 +101,7 @@ fn former_classmates_keep_their_room_but_write_no_more() {
     let room = Town::room_of("anna", "ben");
     town.post("anna", &room, "hi");
     town.ok("root", Body::GroupMembers { group: id("5a"), add: vec![], remove: vec![id("ben")] });
-    town.forbidden("anna", Body::MessagePost { room: id(&room), text: "still?".into() }, Reject::MayNotWrite);
+    town.forbidden("anna", Body::post(id(&room), "still?"), Reject::MayNotWrite);
     let view = view::room(&town.store, &id("ben"), &id(&room)).unwrap();
     assert!(!view.may_write && view.unread == 1);
 }

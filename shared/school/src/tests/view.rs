@@ -38,7 +38,7 @@ fn waiting_messages_are_shown_without_any_number() {
     let confirmed: Vec<LogIndex> = (0..5).map(|n| town.post("anna", "5a", &n.to_string())).collect();
     let mut changes = Changes::default();
     for seq in 1..=3 {
-        let mut op = town.op("ben", Body::MessagePost { room: id("5a"), text: format!("waiting {seq}") });
+        let mut op = town.op("ben", Body::post(id("5a"), format!("waiting {seq}")));
         op.seq = schulhof_wire::Seq(seq);
         apply(&mut Overlay { base: &town.store, changes: &mut changes }, Position::Pending(seq), &op);
     }

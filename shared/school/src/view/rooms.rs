@@ -5,7 +5,7 @@ use crate::{
     apply::{Change, Position},
     effect::conference::may_close,
     key,
-    record::{self, Conference, Message, Room},
+    record::{self, Attachments, Conference, Message, Room},
     reject::Reject,
     rule::{self, DIRECT_PREFIX},
     store::Kv,
@@ -77,7 +77,7 @@ fn room_view(
         unread: member.unread(&room),
         read_upto: member.read_upto,
         last: last.as_ref().map(|(position, message)| {
-            message_view(id, *position, message.clone(), author_name(store, &message.author))
+            message_view(store, id, *position, message.clone(), author_name(store, &message.author))
         }),
         may_write: rule::may_post(store, &room, (&viewing.account, viewing.role)),
         may_open_conference: rule::is_staff(viewing.role),
@@ -98,8 +98,17 @@ fn author_name(store: &(impl Kv + ?Sized), author: &AccountId) -> String {
     account(store, author).map_or_else(String::new, |account| account.name)
 }
 
-fn message_view(room: &RoomId, position: Position, message: Message, author_name: String) -> MessageView {
+fn message_view(
+    store: &(impl Kv + ?Sized),
+    room: &RoomId,
+    position: Position,
+    message: Message,
+    author_name: String,
+) -> MessageView {
+    let Attachments(attachments) =
+        record::load(store, &key::attachments(room, position)).unwrap_or(Attachments(Vec::new()));
     MessageView {
+        attachments,
         room: room.clone(),
         device: message.device,
         seq: message.seq,
@@ -144,7 +153,7 @@ pub fn messages(
         .map(|(position, message)| {
             let name =
                 names.entry(message.author.clone()).or_insert_with(|| author_name(store, &message.author)).clone();
-            message_view(room, position, message, name)
+            message_view(store, room, position, message, name)
         })
         .collect();
     Ok(Page { items, older })
@@ -171,7 +180,7 @@ pub fn message_at(
     rule::member(store, room, viewer).ok()?;
     let message: Message = record::load(store, &key::message(room, position))?;
     let name = author_name(store, &message.author);
-    Some(message_view(room, position, message, name))
+    Some(message_view(store, room, position, message, name))
 }
 
 /// A conference, open or closed, for the members of its room.

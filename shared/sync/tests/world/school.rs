@@ -30,7 +30,7 @@ pub fn op(device: &str, seq: u64, actor: &str, body: Body) -> Operation {
 }
 
 pub fn post(room: &str, text: &str) -> Body {
-    Body::MessagePost { room: id(room), text: text.into() }
+    Body::post(id(room), text)
 }
 
 /// The first entries: people, two groups and everybody's room.

@@ -47,6 +47,9 @@ pub struct Config {
     /// Memory for reading and writing the state of all groups, in MiB, at least 8. Default 128.
     #[serde(default = "state_cache_mib")]
     pub state_cache_mib: usize,
+    /// Where blobs and snapshots are kept. Default: a folder in the data.
+    #[serde(default)]
+    pub objects: crate::objects::Config,
     /// All core nodes, this one among them; the same on all nodes, 1 to 7, better odd.
     #[serde(rename = "node", default)]
     pub nodes: Vec<Node>,
@@ -106,6 +109,8 @@ pub enum ConfigProblem {
     PurgeEvery(u64),
     #[error("state_cache_mib: 8 or more, not {0}")]
     StateCache(usize),
+    #[error(transparent)]
+    Objects(#[from] crate::objects::config::Problem),
     #[error("node: name 1 to {NODES_MAX} core nodes, there are {0}")]
     Nodes(usize),
     #[error("node: ids begin at 1, and ids, names and addresses stand for one node each; see {0}")]
@@ -133,6 +138,7 @@ impl Config {
         if self.state_cache_mib < 8 {
             return Err(ConfigProblem::StateCache(self.state_cache_mib));
         }
+        self.objects.check()?;
         if !(1..=NODES_MAX).contains(&self.nodes.len()) {
             return Err(ConfigProblem::Nodes(self.nodes.len()));
         }

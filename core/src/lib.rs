@@ -11,6 +11,7 @@
 //! - [`node`]: one node, from its configuration to its end
 //! - [`log`]: the write-ahead log of all groups of a node
 //! - [`state`]: state and entries of the schools, per group
+//! - [`objects`]: blobs and snapshots, outside of the logs
 //! - [`raft`]: groups, and the network between core nodes
 //! - [`door`]: boxes and operators
 //! - [`relay`]: the cloud media relay
@@ -19,6 +20,7 @@ pub mod config;
 pub mod door;
 pub mod log;
 pub mod node;
+pub mod objects;
 pub mod raft;
 pub mod relay;
 pub mod state;

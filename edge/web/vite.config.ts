@@ -29,6 +29,8 @@ function compressed(): Plugin {
 /** Scripts of letters that few names here need: fetched when one does, not kept for a day without the box. */
 const RARE = /\/inter-(cyrillic|greek|vietnamese)/;
 const WORKER = 'sw.js';
+/** Sources that the first page loads in any case. */
+const FIRST_PAGE = /node_modules\/(svelte|idb|esm-env|clsx)\/|src\/protocol\/|src\/session\/[a-z-]+\.ts$(?<!devices\.ts|meter\.ts)|src\/ui\/(app|router|context|dates|title)|src\/ui\/parts\/(Avatar|initials|Empty|Failed|Logo)|src\/ui\/shell\/toast|src\/ui\/text\/de/;
 
 /** Tells the service worker what this build is made of. Before `compressed`, so that there is one truth. */
 function offlineShell(): Plugin {
@@ -39,7 +41,7 @@ function offlineShell(): Plugin {
     configResolved(config) {
       folder = resolve(config.root, config.build.outDir);
     },
-    closeBundle() {
+    writeBundle() {
       const names = (readdirSync(folder, { recursive: true }) as string[]).map((name) => name.replaceAll('\\', '/'));
       const files = names.filter((name) => /\.\w+$/.test(name) && name !== WORKER && !name.endsWith('.gz') && !RARE.test(`/${name}`));
       const worker = readFileSync(join(folder, WORKER), 'utf8');
@@ -65,7 +67,16 @@ export default defineConfig({
     sourcemap: false,
     rolldownOptions: {
       input: { index: 'index.html', sw: 'src/worker/worker.ts' },
-      output: { entryFileNames: (chunk) => (chunk.name === 'sw' ? WORKER : 'assets/[name]-[hash].js') },
+      output: {
+        entryFileNames: (chunk) => (chunk.name === 'sw' ? WORKER : 'assets/[name]-[hash].js'),
+        // What the first page needs in one file: cut up by who else uses it, it would compress far worse.
+        codeSplitting: {
+          groups: [
+            { name: 'base', test: FIRST_PAGE },
+            { name: 'base', test: /@lucide/, minShareCount: 2 },
+          ],
+        },
+      },
     },
   },
   resolve: process.env['VITEST'] ? { conditions: ['browser'] } : {},

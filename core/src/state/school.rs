@@ -170,7 +170,7 @@ impl SchoolDump {
                 self.next = Next::State(None);
                 SchoolChunk::Begin { school: self.school.clone(), head: self.head, first: self.first }
             }
-            Next::State(last) => self.state_chunk(last)?,
+            Next::State(last) => self.state_chunk(last.as_deref())?,
             Next::Entries(from) => self.entries_chunk(from)?,
             Next::End => SchoolChunk::End(Summary {
                 head: self.head,
@@ -184,9 +184,9 @@ impl SchoolDump {
         Ok(Some(chunk))
     }
 
-    fn state_chunk(&mut self, last: Option<Vec<u8>>) -> io::Result<SchoolChunk> {
+    fn state_chunk(&mut self, last: Option<&[u8]>) -> io::Result<SchoolChunk> {
         let school = self.school.as_str();
-        let from = last.as_ref().map_or(Included((school, &[][..])), |key| Excluded((school, key.as_slice())));
+        let from = last.map_or(Included((school, &[][..])), |key| Excluded((school, key)));
         let (mut records, mut len) = (Vec::new(), 0);
         self.next = Next::Entries(self.first.0);
         for item in self.state.range::<(&str, &[u8])>((from, Unbounded)).map_err(io_error)? {

@@ -11,11 +11,12 @@
 //! - [`node`]: one node, from its configuration to its end
 //! - [`log`]: the write-ahead log of all groups of a node
 //! - [`state`]: state and entries of the schools, per group
-//! - [`objects`]: blobs and snapshots, outside of the logs
+//! - [`objects`]: blobs and snapshots, outside of the logs; [`blob`]: the door to them
 //! - [`raft`]: groups, and the network between core nodes
 //! - [`door`]: boxes and operators
 //! - [`relay`]: the cloud media relay
 
+pub mod blob;
 pub mod config;
 pub mod door;
 pub mod log;

@@ -1,8 +1,10 @@
 //! One core node, from its configuration to its end.
 
 use crate::{
+    blob::{BlobDoor, Folders},
     config::Config,
     door::Door,
+    objects::Objects,
     raft::{self, Groups, Member, Peers, Settings},
 };
 use anyhow::Context as _;
@@ -12,7 +14,11 @@ use schulhof_net::{
     observe::{self, Admin, Readiness},
     quic::{Endpoint, Options},
 };
-use schulhof_wire::node::{ALPN_RAFT, ALPN_SYNC};
+use schulhof_wire::{
+    SchoolId,
+    blob::ALPN_BLOB,
+    node::{ALPN_RAFT, ALPN_SYNC},
+};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, task::JoinHandle};
 
@@ -31,6 +37,7 @@ pub struct Node {
     endpoint: Endpoint,
     groups: Arc<Groups>,
     door: Arc<Door>,
+    objects: Objects,
     tasks: Vec<JoinHandle<()>>,
     _data: DataDir,
 }
@@ -54,7 +61,7 @@ impl Node {
         // The keys are beside the folder's version file, so the folder must be ours first.
         drop(datadir::open(&config.data, "core", DATA_VERSION)?);
         let data = config.data.join("quic");
-        let alpns = [ALPN_RAFT, ALPN_SYNC];
+        let alpns = [ALPN_RAFT, ALPN_SYNC, ALPN_BLOB];
         Ok(Endpoint::bind(Options { listen: config.quic, identity: &identity, data: Some(&data), alpns: &alpns })?)
     }
 
@@ -83,14 +90,24 @@ impl Node {
         let door = tokio::task::spawn_blocking(move || Door::open(for_door, placement, silence_max)).await??;
         let door = Arc::new(door);
 
+        let objects = Objects::open(&config.objects, data.path())?;
+        let objects = if config.objects.s3.is_some() {
+            objects
+        } else {
+            objects.replicated(Arc::new(Folders::new(endpoint.clone(), groups.peers().clone())))
+        };
+        let for_blobs = door.clone();
+        let known = Box::new(move |school: &SchoolId| for_blobs.serves(school));
+        let blobs = Arc::new(BlobDoor::new(objects.clone(), groups.peers().clone(), known));
+
         let tending = groups.clone();
         let tasks = vec![
-            tokio::spawn(accept(endpoint.clone(), groups.clone(), door.clone())),
+            tokio::spawn(accept(endpoint.clone(), groups.clone(), door.clone(), blobs)),
             tokio::spawn(async move { tending.tend().await }),
         ];
         let name = config.name.to_string();
         tracing::info!(name, quic = %endpoint.local_addr()?, groups = config.groups, "core node started");
-        Ok(Self { name, endpoint, groups, door, tasks, _data: data })
+        Ok(Self { name, endpoint, groups, door, objects, tasks, _data: data })
     }
 
     pub fn quic(&self) -> std::io::Result<SocketAddr> {
@@ -99,6 +116,11 @@ impl Node {
 
     pub fn groups(&self) -> &Arc<Groups> {
         &self.groups
+    }
+
+    /// Blobs and snapshots, as this node and the others have them.
+    pub fn objects(&self) -> &Objects {
+        &self.objects
     }
 
     /// Ready when every group has a leader.
@@ -128,7 +150,7 @@ impl Node {
     }
 }
 
-async fn accept(endpoint: Endpoint, groups: Arc<Groups>, door: Arc<Door>) {
+async fn accept(endpoint: Endpoint, groups: Arc<Groups>, door: Arc<Door>, blobs: Arc<BlobDoor>) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     while let Some(handshake) = endpoint.accept().await {
         let Ok(permit) = connections.clone().try_acquire_owned() else {
@@ -136,10 +158,11 @@ async fn accept(endpoint: Endpoint, groups: Arc<Groups>, door: Arc<Door>) {
             handshake.refuse();
             continue;
         };
-        let (groups, door) = (groups.clone(), door.clone());
+        let (groups, door, blobs) = (groups.clone(), door.clone(), blobs.clone());
         tokio::spawn(async move {
             match handshake.finish().await {
                 Ok(accepted) if accepted.alpn == ALPN_RAFT => raft::serve(accepted, groups).await,
+                Ok(accepted) if accepted.alpn == ALPN_BLOB => blobs.serve(accepted).await,
                 Ok(accepted) => door.serve(accepted).await,
                 Err(e) => {
                     crate::door::count_refused("handshake");

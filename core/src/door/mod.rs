@@ -94,6 +94,11 @@ impl Door {
         }
     }
 
+    /// Whether there is such a school.
+    pub fn serves(&self, school: &SchoolId) -> bool {
+        self.placement.contains_key(school)
+    }
+
     fn name(&self, node: Option<NodeId>) -> Option<NodeName> {
         node.and_then(|id| self.groups.peers().name(id))
     }

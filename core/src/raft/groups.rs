@@ -150,7 +150,7 @@ impl Groups {
         self.handles.get(&group)
     }
 
-    pub fn peers(&self) -> &Peers {
+    pub fn peers(&self) -> &Arc<Peers> {
         &self.peers
     }
 

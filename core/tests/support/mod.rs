@@ -13,6 +13,7 @@ use schulhof_net::{
 use schulhof_school::{Actor, Body, Operation, Role as SchoolRole, view};
 use schulhof_wire::{
     AccountId, DeviceId, Hlc, LogIndex, NodeName, RoomId, SchoolId, Seq,
+    blob::{ALPN_BLOB, FromBlob, ToBlob},
     node::{ALPN_SYNC, EncodedOperation, Entry, ToBox, ToCore, VERSION},
 };
 use std::{net::SocketAddr, time::Duration};
@@ -162,6 +163,21 @@ pub struct Session {
     _connection: quinn::Connection,
 }
 
+/// A stream at the blob door.
+pub struct Blobs {
+    writer: FrameWriter<ToBlob>,
+    reader: FrameReader<FromBlob>,
+    _connection: quinn::Connection,
+}
+
+impl Blobs {
+    pub async fn ask(&mut self, request: &ToBlob) -> FromBlob {
+        self.writer.write(request).await.expect("the request is taken");
+        let answer = tokio::time::timeout(PATIENCE, self.reader.read()).await.expect("an answer in time");
+        answer.expect("an answer that can be read").expect("an answer")
+    }
+}
+
 impl Client {
     /// Says hello to one node; its first answer.
     pub async fn hello(&self, at: usize, school: &SchoolId, after: LogIndex) -> Option<(ToBox, Session)> {
@@ -171,6 +187,17 @@ impl Client {
 
     pub async fn connect(&self, at: usize) -> quinn::Connection {
         self.endpoint.connect(self.nodes[at].1, &Expected::AnyCore, ALPN_SYNC).await.expect("the node answers")
+    }
+
+    /// A stream at a node's blob door, after the hello; and the answer to it.
+    pub async fn blobs(&self, at: usize, school: &SchoolId) -> (FromBlob, Blobs) {
+        let connecting = self.endpoint.connect(self.nodes[at].1, &Expected::AnyCore, ALPN_BLOB);
+        let connection = connecting.await.expect("the node answers");
+        let (send, receive) = connection.open_bi().await.expect("a stream opens");
+        let (writer, reader) = (FrameWriter::new(send), FrameReader::new(receive));
+        let mut blobs = Blobs { writer, reader, _connection: connection };
+        let version = schulhof_wire::blob::VERSION;
+        (blobs.ask(&ToBlob::Hello { version, school: school.clone() }).await, blobs)
     }
 
     /// Follows redirects until a leader welcomes.

@@ -196,7 +196,7 @@ pub enum FromBlob {
         retry_after_ms: u32,
     },
     /// Not ever. `code` is stable: `wrong-school`, `unknown-school`, `wrong-role`, `version`, `malformed` end the stream;
-    /// `too-large`, `wrong-hash`, `too-much-unfinished` are about the one request.
+    /// `too-large`, `wrong-hash`, `too-much-unfinished`, `damaged` are about the one request.
     Refused {
         code: String,
         detail: String,

@@ -1,9 +1,11 @@
-//! Load generators and the floor that they are measured against.
+//! Load generators and the floor that they are measured against; torture.
 //!
 //! Place: the end of the workspace; nothing uses it. It drives real processes from outside, over the same doors as
 //! browsers, and shares no code with the packet path of the engine: the client speaks STUN, DTLS and SRTP by the crates of
 //! the webrtc project.
 //!
+//! - [`cluster`]: core nodes and boxes as processes, with lines that can be cut
+//! - [`torture`]: kills, pauses and cuts them while people write, and then looks for what is lost or there twice
 //! - [`client`]: one light WebRTC client, sans-IO
 //! - [`http`], [`control`]: its way to a media node's door
 //! - [`process`]: a media process, and what it costs
@@ -11,9 +13,11 @@
 //! - [`media`]: one publisher, many subscribers
 
 pub mod client;
+pub mod cluster;
 pub mod control;
 pub mod floor;
 pub mod http;
 pub mod media;
 pub mod process;
 pub mod ticket;
+pub mod torture;

@@ -1,8 +1,8 @@
 //! `schulhof-bench`: measures a running piece of the product from outside. See `schulhof-bench media --help`.
 
 use clap::{Parser, Subcommand};
-use schulhof_bench::media;
-use std::path::PathBuf;
+use schulhof_bench::{media, torture};
+use std::{path::PathBuf, process::ExitCode};
 
 #[derive(Parser)]
 #[command(name = "schulhof-bench", about = "Measures parts of Schulhof from outside")]
@@ -15,6 +15,8 @@ struct Cli {
 enum Command {
     /// One publisher to N subscribers through a media process, beside the floor of this machine
     Media(media::Args),
+    /// Kill, pause and cut off processes while people write; then look for what is lost or there twice
+    Torture(torture::Args),
     /// Be the media node: what `media` starts when the product is not built
     #[command(hide = true)]
     Node {
@@ -23,13 +25,15 @@ enum Command {
     },
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     schulhof_net::lifeline::hold()?;
     match Cli::parse().command {
-        Command::Media(args) => media::run(&args),
+        Command::Media(args) => media::run(&args)?,
+        Command::Torture(args) => return torture::run(&args),
         Command::Node { config } => {
             let config = schulhof_net::config::load(&config)?;
-            tokio::runtime::Runtime::new()?.block_on(schulhof_net::media::run(config))
+            tokio::runtime::Runtime::new()?.block_on(schulhof_net::media::run(config))?;
         }
     }
+    Ok(ExitCode::SUCCESS)
 }

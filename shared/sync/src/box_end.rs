@@ -17,7 +17,7 @@ use schulhof_school::{
     Reject, apply_encoded, apply_unknown, check, view,
 };
 use schulhof_wire::{
-    DeviceId, LogIndex, NodeName, SchoolId, Seq,
+    BlobHash, DeviceId, LogIndex, NodeName, SchoolId, Seq,
     api::DeviceMarks,
     node::{Entry, OPERATION_LEN_MAX, ToBox, ToCore, VERSION},
 };
@@ -211,6 +211,16 @@ impl BoxSync {
     /// The stream is closed, or could not be opened. `jitter` is any random number.
     pub fn disconnected(&mut self, now_ms: u64, jitter: u64) {
         self.uplink.disconnected(now_ms, jitter);
+    }
+
+    /// A blob is here that the core does not have: operations that name it are not sent until [`BoxSync::blob_arrived`].
+    pub fn wait_for_blob(&mut self, blob: BlobHash) {
+        self.uplink.held.wait_for(blob);
+    }
+
+    /// The core has the blob, for good.
+    pub fn blob_arrived(&mut self, blob: &BlobHash) {
+        self.uplink.held.arrived(blob);
     }
 
     pub fn poll_transmit(&mut self, now_ms: u64) -> Option<ToCore> {

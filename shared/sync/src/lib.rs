@@ -6,11 +6,13 @@
 //! - [`box_end`]: what the box does with operations and entries: outbox, cursor, connection
 //! - `outbox`: operations that wait, and what they look like over the confirmed state
 //! - `uplink`: the connection as the box sees it: window, resending, backoff
+//! - `held`: operations that wait for their blobs
 //! - [`core_end`]: the core's part: who may say what, entries in bounded frames, and [`order`], which gives an operation
 //!   its place
 
 pub mod box_end;
 pub mod core_end;
+mod held;
 mod outbox;
 mod uplink;
 

@@ -113,6 +113,12 @@ impl Outbox {
         self.waiting.range(start..).map(|waiting| (waiting.position, &waiting.operation))
     }
 
+    /// A waiting operation, if it still waits.
+    pub fn at(&self, position: u64) -> Option<&Operation> {
+        let place = self.waiting.binary_search_by_key(&position, |waiting| waiting.position).ok()?;
+        Some(&self.waiting[place].operation)
+    }
+
     pub fn has_after(&self, position: u64) -> bool {
         self.waiting.back().is_some_and(|waiting| waiting.position > position)
     }

@@ -4,7 +4,7 @@
 //! meanwhile go together. Sending twice is harmless (the core counts by device and number), so every doubt is resolved by
 //! sending again from the doubtful place on.
 
-use crate::outbox::Outbox;
+use crate::{held::Held, outbox::Outbox};
 use schulhof_wire::node::{BATCH_LEN_MAX, EncodedOperation, ToCore};
 use std::collections::VecDeque;
 
@@ -58,6 +58,7 @@ pub struct Uplink {
     /// Position of the last operation sent on this connection.
     sent: u64,
     hold_ms: Option<u64>,
+    pub held: Held,
     /// Something was sent, answered or confirmed.
     progress_ms: u64,
     ping_ms: u64,
@@ -77,6 +78,7 @@ impl Uplink {
             in_flight: VecDeque::new(),
             sent: 0,
             hold_ms: None,
+            held: Held::default(),
             progress_ms: 0,
             ping_ms: 0,
             heard_ms: 0,
@@ -88,7 +90,7 @@ impl Uplink {
         self.state = State::Greeting;
         self.redirected = false;
         self.in_flight.clear();
-        self.sent = 0;
+        self.rewind(0);
         self.hold_ms = None;
         self.heard_ms = now_ms;
         self.behind_ms = None;
@@ -179,8 +181,11 @@ impl Uplink {
     /// Nothing of the batch was taken: it goes again, and all behind it, since their numbers follow on its.
     pub fn busy(&mut self, now_ms: u64, batch: u64, retry_after_ms: u32) {
         if let Some(place) = self.in_flight.iter().position(|flying| flying.batch == batch) {
-            self.sent = self.in_flight[place].first - 1;
-            self.in_flight.truncate(place);
+            let taken_back = self.in_flight.drain(place..);
+            // Held operations that were let go are older than what went before them.
+            if let Some(first) = taken_back.map(|flying| flying.first).min() {
+                self.rewind(first - 1);
+            }
         }
         self.hold_ms = Some(now_ms + u64::from(retry_after_ms).min(BUSY_MAX_MS));
     }
@@ -200,32 +205,41 @@ impl Uplink {
 
     fn resend_if_stuck(&mut self, now_ms: u64, outbox: &Outbox) {
         if let Some(oldest) = self.in_flight.front() {
-            if now_ms >= oldest.sent_ms + RESEND_AFTER_MS {
-                self.sent = oldest.first - 1;
-                self.in_flight.clear();
+            if now_ms >= oldest.sent_ms + RESEND_AFTER_MS
+                && let Some(first) = self.in_flight.drain(..).map(|flying| flying.first).min()
+            {
+                self.rewind(first - 1);
             }
         } else if outbox.len() > 0 && !outbox.has_after(self.sent) && now_ms >= self.progress_ms + RESEND_AFTER_MS {
-            self.sent = 0;
+            self.rewind(0);
         }
     }
 
+    /// Everything behind a position is to be sent again.
+    fn rewind(&mut self, sent: u64) {
+        self.sent = self.sent.min(sent);
+        self.held.rewind(self.sent);
+    }
+
     fn batch(&mut self, now_ms: u64, outbox: &Outbox) -> Option<ToCore> {
-        if self.hold_ms.is_some() || self.in_flight.len() >= WINDOW_BATCHES_MAX || !outbox.has_after(self.sent) {
+        let more = outbox.has_after(self.sent) || self.held.is_freed();
+        if self.hold_ms.is_some() || self.in_flight.len() >= WINDOW_BATCHES_MAX || !more {
             return None;
         }
         let mut full = false;
-        let (mut first, mut last, mut bytes) = (0, self.sent, 0);
+        let (mut first, mut last, mut bytes) = (u64::MAX, 0, 0);
         let mut operations = Vec::new();
-        for (position, operation) in outbox.after(self.sent) {
-            let encoded = operation.encode();
-            if operations.len() == BATCH_LEN_MAX || (bytes > 0 && bytes + encoded.len() > BATCH_BYTES_MAX) {
-                full = true;
-                break;
-            }
-            bytes += encoded.len();
-            operations.push(EncodedOperation(encoded));
-            if first == 0 {
-                first = position;
+        let (mut walk, candidates) = self.held.walk(outbox, self.sent);
+        for (position, operation) in candidates {
+            if walk.lets(position, operation) {
+                let encoded = operation.encode();
+                if operations.len() == BATCH_LEN_MAX || (bytes > 0 && bytes + encoded.len() > BATCH_BYTES_MAX) {
+                    full = true;
+                    break;
+                }
+                bytes += encoded.len();
+                operations.push(EncodedOperation(encoded));
+                first = first.min(position);
             }
             last = position;
         }
@@ -233,10 +247,15 @@ impl Uplink {
         if !full && operations.len() < BATCH_LEN_MAX && !self.in_flight.is_empty() {
             return None;
         }
+        let passed = walk.passed;
+        self.held.walked(passed, last);
+        self.sent = self.sent.max(last);
+        self.progress_ms = now_ms;
+        if operations.is_empty() {
+            return None;
+        }
         let batch = self.next_batch;
         self.next_batch += 1;
-        self.sent = last;
-        self.progress_ms = now_ms;
         self.in_flight.push_back(InFlight { batch, first, sent_ms: now_ms });
         Some(ToCore::Submit { batch, operations })
     }

@@ -32,7 +32,8 @@ pub struct Config {
     /// Admin listener (HTTP), on a loopback address.
     pub admin: SocketAddr,
     /// Number of data groups, 1 to 64; the same on all nodes, and never changed once there is data. More groups use more
-    /// cores of the machine and cost more heartbeats: 32 to 64 for thousands of schools, 2 for a few. Default 2.
+    /// cores of the machine and cost more heartbeats, a file and its share of the cache: 32 to 64 for thousands of schools, 4
+    /// for a few. The meta group comes to them. Default 32.
     #[serde(default = "groups")]
     pub groups: u32,
     /// Milliseconds between a leader's heartbeats, 20 to 5000; the same on all nodes. A dead leader is replaced after 4 to 8
@@ -50,10 +51,11 @@ pub struct Config {
     /// Where blobs and snapshots are kept. Default: a folder in the data.
     #[serde(default)]
     pub objects: crate::objects::Config,
-    /// All core nodes, this one among them; the same on all nodes, 1 to 7, better odd.
+    /// All core nodes, this one among them; the same on all nodes, 1 to 7, better odd. Read when the core begins.
     #[serde(rename = "node", default)]
     pub nodes: Vec<Node>,
-    /// The schools that are served, and in which group each one's log is.
+    /// Schools, and in which group each one's log is. Taken over by the meta group when it begins, and later when it does not
+    /// know one yet; where a school is then, the meta group knows (`schulhof school list`).
     #[serde(rename = "school", default)]
     pub schools: Vec<School>,
 }
@@ -78,12 +80,12 @@ pub struct School {
     /// For operators; what people see is in the school's own data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The group that holds its log, 1 to [`Config::groups`]. Never changed once there is data.
+    /// The group that holds its log at first, 1 to [`Config::groups`].
     pub group: u32,
 }
 
 fn groups() -> u32 {
-    2
+    32
 }
 
 fn heartbeat_ms() -> u64 {
@@ -195,7 +197,7 @@ mod tests {
     #[test]
     fn defaults_stand_for_what_is_not_said() {
         let config = config();
-        assert_eq!((config.groups, config.heartbeat_ms, config.purge_every), (2, 300, 10_000));
+        assert_eq!((config.groups, config.heartbeat_ms, config.purge_every), (32, 300, 10_000));
         assert_eq!(config.check(), Ok(()));
         assert_eq!(config.placement().get(&SchoolId::new("nord").unwrap()), Some(&Group(2)));
     }

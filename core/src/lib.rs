@@ -1,8 +1,8 @@
 //! The core: what orders and keeps the schools' logs, in the cloud.
 //!
 //! Place: above `net` and everything below it, beside `edge`, which it never imports; `ops` starts it. Three or more core
-//! nodes replicate a fixed number of Raft groups; each school's log is in one of them. A box or an operator connects
-//! to the node that leads its school's group, submits operations and gets the school's entries.
+//! nodes replicate a fixed number of Raft groups; each school's log is in one of them, which one the meta group knows. A box
+//! or an operator connects to the node that leads its school's group, submits operations and gets the school's entries.
 //!
 //! What it must not do: know pupils from teachers (that is `school`), carry media (that is [`relay`]), or acknowledge
 //! anything that a majority does not have on disk.
@@ -13,13 +13,17 @@
 //! - [`state`]: state and entries of the schools, per group
 //! - [`objects`]: blobs and snapshots, outside of the logs; [`blob`]: the door to them
 //! - [`raft`]: groups, and the network between core nodes
-//! - [`door`]: boxes and operators
+//! - [`meta`]: which group holds which school
+//! - [`door`]: boxes, gateways and operators, to a school's log
+//! - [`admin`]: operators, to the core itself
 //! - [`relay`]: the cloud media relay
 
+pub mod admin;
 pub mod blob;
 pub mod config;
 pub mod door;
 pub mod log;
+pub mod meta;
 pub mod node;
 pub mod objects;
 pub mod raft;

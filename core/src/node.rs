@@ -1,9 +1,11 @@
 //! One core node, from its configuration to its end.
 
 use crate::{
+    admin::AdminDoor,
     blob::{BlobDoor, Folders},
     config::Config,
     door::Door,
+    meta,
     objects::Objects,
     raft::{self, Groups, Member, Peers, Settings},
 };
@@ -12,10 +14,11 @@ use schulhof_net::{
     datadir::{self, DataDir},
     identity::{Identity, PeerIdentity, Role},
     observe::{self, Admin, Readiness},
-    quic::{Endpoint, Options},
+    quic::{Accepted, Endpoint, Options},
 };
 use schulhof_wire::{
     SchoolId,
+    admin::ALPN_ADMIN,
     blob::ALPN_BLOB,
     node::{ALPN_RAFT, ALPN_SYNC},
 };
@@ -23,7 +26,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, task::JoinHandle};
 
 /// Version of the data folder: log and state.
-const DATA_VERSION: u32 = 1;
+const DATA_VERSION: u32 = 2;
 /// Connections at once: the boxes of the largest deployment on one node, twice, since they change nodes in crowds.
 const CONNECTIONS_MAX: usize = 10_000;
 /// Peers are told of the end within this time.
@@ -61,7 +64,7 @@ impl Node {
         // The keys are beside the folder's version file, so the folder must be ours first.
         drop(datadir::open(&config.data, "core", DATA_VERSION)?);
         let data = config.data.join("quic");
-        let alpns = [ALPN_RAFT, ALPN_SYNC, ALPN_BLOB];
+        let alpns = [ALPN_RAFT, ALPN_SYNC, ALPN_BLOB, ALPN_ADMIN];
         Ok(Endpoint::bind(Options { listen: config.quic, identity: &identity, data: Some(&data), alpns: &alpns })?)
     }
 
@@ -86,9 +89,8 @@ impl Node {
         };
         let groups = Groups::open(data.path(), peers, settings).await?;
         let silence_max = Duration::from_millis(config.heartbeat_ms * QUORUM_SILENCE_HEARTBEATS);
-        let (placement, for_door) = (config.placement(), groups.clone());
-        let door = tokio::task::spawn_blocking(move || Door::open(for_door, placement, silence_max)).await??;
-        let door = Arc::new(door);
+        let door = Arc::new(Door::new(groups.clone(), silence_max));
+        let admin = Arc::new(AdminDoor::new(groups.clone()));
 
         let objects = Objects::open(&config.objects, data.path())?;
         let objects = if config.objects.s3.is_some() {
@@ -100,9 +102,11 @@ impl Node {
         let known = Box::new(move |school: &SchoolId| for_blobs.serves(school));
         let blobs = Arc::new(BlobDoor::new(objects.clone(), groups.peers().clone(), known));
 
+        let doors = Doors { groups: groups.clone(), sync: door.clone(), blobs, admin };
         let tending = groups.clone();
         let tasks = vec![
-            tokio::spawn(accept(endpoint.clone(), groups.clone(), door.clone(), blobs)),
+            tokio::spawn(accept(endpoint.clone(), doors)),
+            tokio::spawn(meta::begin(groups.clone(), config.clone())),
             tokio::spawn(async move { tending.tend().await }),
         ];
         let name = config.name.to_string();
@@ -123,7 +127,7 @@ impl Node {
         &self.objects
     }
 
-    /// Ready when every group has a leader.
+    /// Ready when every group has a leader and this node knows where the schools are.
     pub fn readiness(&self) -> Readiness {
         readiness(&self.groups)
     }
@@ -150,7 +154,27 @@ impl Node {
     }
 }
 
-async fn accept(endpoint: Endpoint, groups: Arc<Groups>, door: Arc<Door>, blobs: Arc<BlobDoor>) {
+/// Who comes in by which ALPN.
+#[derive(Clone)]
+struct Doors {
+    groups: Arc<Groups>,
+    sync: Arc<Door>,
+    blobs: Arc<BlobDoor>,
+    admin: Arc<AdminDoor>,
+}
+
+impl Doors {
+    async fn serve(self, accepted: Accepted) {
+        match accepted.alpn.as_slice() {
+            ALPN_RAFT => raft::serve(accepted, self.groups).await,
+            ALPN_BLOB => self.blobs.serve(accepted).await,
+            ALPN_ADMIN => self.admin.serve(accepted).await,
+            _ => self.sync.serve(accepted).await,
+        }
+    }
+}
+
+async fn accept(endpoint: Endpoint, doors: Doors) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     while let Some(handshake) = endpoint.accept().await {
         let Ok(permit) = connections.clone().try_acquire_owned() else {
@@ -158,12 +182,10 @@ async fn accept(endpoint: Endpoint, groups: Arc<Groups>, door: Arc<Door>, blobs:
             handshake.refuse();
             continue;
         };
-        let (groups, door, blobs) = (groups.clone(), door.clone(), blobs.clone());
+        let doors = doors.clone();
         tokio::spawn(async move {
             match handshake.finish().await {
-                Ok(accepted) if accepted.alpn == ALPN_RAFT => raft::serve(accepted, groups).await,
-                Ok(accepted) if accepted.alpn == ALPN_BLOB => blobs.serve(accepted).await,
-                Ok(accepted) => door.serve(accepted).await,
+                Ok(accepted) => doors.serve(accepted).await,
                 Err(e) => {
                     crate::door::count_refused("handshake");
                     tracing::debug!("{e}");
@@ -176,7 +198,10 @@ async fn accept(endpoint: Endpoint, groups: Arc<Groups>, door: Arc<Door>, blobs:
 
 fn readiness(groups: &Groups) -> Readiness {
     let leaderless = groups.status().into_iter().filter(|group| group.leader.is_none());
-    let reasons: Vec<String> = leaderless.map(|group| format!("group {} has no leader", group.group)).collect();
+    let mut reasons: Vec<String> = leaderless.map(|group| format!("group {} has no leader", group.group)).collect();
+    if !groups.view().borrow().has_begun() {
+        reasons.push("the meta group has not begun".to_owned());
+    }
     Readiness { ready: reasons.is_empty(), reasons }
 }
 

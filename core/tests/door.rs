@@ -131,11 +131,13 @@ async fn an_operator_sees_groups_leaders_and_boxes() {
     school_box.collect(None, 2, LogIndex(0)).await;
     let leader = cluster.leader(1).await;
     cluster.leader(2).await;
+    cluster.leader(0).await;
     let node = cluster.nodes[leader].as_ref().unwrap();
     assert!(node.readiness().ready, "{:?}", node.readiness());
     let status = node.status();
     assert_eq!(status["kind"], "core");
-    assert_eq!(status["groups"][0]["leader"], cluster.configs[leader].name.as_str());
+    assert_eq!(status["groups"][0]["group"], 0, "the meta group");
+    assert_eq!(status["groups"][1]["leader"], cluster.configs[leader].name.as_str());
     assert_eq!(status["groups"][0]["members"].as_array().unwrap().len(), 3);
     let expected = serde_json::json!({"school": "nord", "connected": true, "cursor": 2, "head": 2, "lag": 0});
     assert_eq!(status["boxes"][0], expected);

@@ -1,7 +1,8 @@
 //! Commands and options of `schulhof`.
 
-use crate::{node, status, up};
+use crate::{node, operate, status, up};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use schulhof_wire::SchoolId;
 use std::{net::IpAddr, path::PathBuf, process::ExitCode};
 
 /// Where `up` keeps everything, below the working folder.
@@ -29,8 +30,47 @@ pub enum Command {
     Up(UpArgs),
     /// Show how a system started by `up` is; exit code 1 unless all nodes are ready
     Status(StatusArgs),
+    /// Schools of a running core: list, add
+    #[command(subcommand)]
+    School(SchoolCommand),
     /// Print the version
     Version,
+}
+
+/// Which core an operator means, and how the answer is shown.
+#[derive(Debug, Args)]
+pub struct OperateArgs {
+    /// Folder that `up` was given
+    #[arg(long, value_name = "DIR", default_value = DIR_DEFAULT)]
+    pub dir: PathBuf,
+    /// Operator's file (TOML: `identity`, and a table `[[core]]` with `name` and `addr` per node), in the place of --dir
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Form of the answer
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SchoolCommand {
+    /// Show all schools and the group that holds each one's log
+    List(OperateArgs),
+    /// Make a place for a school
+    Add(SchoolAddArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct SchoolAddArgs {
+    /// Short name, also that of its box: a-z, 0-9 and '-'
+    pub school: SchoolId,
+    /// Name for operators
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Group that shall hold its log; by default the one with the fewest schools
+    #[arg(long, value_name = "N")]
+    pub group: Option<u32>,
+    #[command(flatten)]
+    pub operate: OperateArgs,
 }
 
 #[derive(Debug, Args)]
@@ -93,7 +133,7 @@ impl Command {
             Self::Edge(_) => c"schulhof-edge",
             Self::Media(_) => c"schulhof-media",
             Self::Up(_) => c"schulhof-up",
-            Self::Status(_) | Self::Version => c"schulhof",
+            Self::Status(_) | Self::School(_) | Self::Version => c"schulhof",
         }
     }
 
@@ -106,6 +146,7 @@ impl Command {
             Self::Media(_) => "media",
             Self::Up(_) => "up",
             Self::Status(_) => "status",
+            Self::School(_) => "school",
             Self::Version => "version",
         }
     }
@@ -123,6 +164,7 @@ impl Cli {
             Command::Media(args) => node::run(&args, schulhof_net::media::run),
             Command::Up(args) => up::command(args),
             Command::Status(args) => status::command(&args),
+            Command::School(command) => operate::school::command(command),
             Command::Version => {
                 println!("schulhof {}", env!("CARGO_PKG_VERSION"));
                 Ok(ExitCode::SUCCESS)

@@ -5,6 +5,7 @@
 //! - [`cli`]: commands and options
 //! - [`node`]: one node of the system in this process (`core`, `relay`, `edge`, `media`)
 //! - [`up`]: the whole system on one machine, as processes
+//! - [`operate`]: an operator's commands for a running core
 //! - [`seed`]: two demo schools
 //! - [`status`]: how a running system is
 //! - [`record`]: what `up` writes down about the processes it has started
@@ -21,6 +22,7 @@ macro_rules! say {
 pub mod cli;
 pub mod http;
 pub mod node;
+pub mod operate;
 pub mod record;
 pub mod seed;
 pub mod status;

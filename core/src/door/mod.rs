@@ -8,15 +8,15 @@ mod session;
 
 pub use present::BoxStatus;
 
-use crate::raft::{
-    Groups,
-    types::{Group, NodeId},
+use crate::{
+    meta::View,
+    raft::{Groups, types::NodeId},
 };
 use present::Present;
 use schulhof_net::{identity::Role, quic::Accepted};
 use schulhof_sync::Peer;
 use schulhof_wire::{LogIndex, NodeName, SchoolId};
-use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, watch};
 
 /// Streams that one box may have open: its own, and the one before it that it has not let go of yet.
@@ -37,8 +37,8 @@ pub fn count_refused(reason: &str) {
 /// What all sessions share.
 pub struct Door {
     groups: Arc<Groups>,
-    placement: BTreeMap<SchoolId, Group>,
-    heads: BTreeMap<SchoolId, watch::Receiver<LogIndex>>,
+    /// Which group holds which school, as far as this node knows.
+    view: watch::Receiver<Arc<View>>,
     present: Present,
     in_flight: Arc<Semaphore>,
     /// A leader that no majority has answered for this long leads nobody.
@@ -46,20 +46,9 @@ pub struct Door {
 }
 
 impl Door {
-    /// Reads where the schools' logs end. Blocks.
-    pub fn open(
-        groups: Arc<Groups>,
-        placement: BTreeMap<SchoolId, Group>,
-        quorum_silence_max: Duration,
-    ) -> io::Result<Self> {
-        let mut heads = BTreeMap::new();
-        for (school, group) in &placement {
-            if let Some(handle) = groups.get(*group) {
-                heads.insert(school.clone(), handle.store.head(school)?);
-            }
-        }
+    pub fn new(groups: Arc<Groups>, quorum_silence_max: Duration) -> Self {
         let in_flight = Arc::new(Semaphore::new(IN_FLIGHT_KIB_MAX));
-        Ok(Self { groups, placement, heads, present: Present::default(), in_flight, quorum_silence_max })
+        Self { view: groups.view(), groups, present: Present::default(), in_flight, quorum_silence_max }
     }
 
     /// Serves one connection until it ends.
@@ -96,7 +85,7 @@ impl Door {
 
     /// Whether there is such a school.
     pub fn serves(&self, school: &SchoolId) -> bool {
-        self.placement.contains_key(school)
+        self.view.borrow().schools.contains_key(school)
     }
 
     fn name(&self, node: Option<NodeId>) -> Option<NodeName> {
@@ -105,7 +94,12 @@ impl Door {
 
     /// The schools that are served here, as an operator sees them.
     pub fn boxes(&self) -> Vec<BoxStatus> {
-        let head = |school: &SchoolId| self.heads.get(school).map_or(LogIndex(0), |head| *head.borrow());
-        self.placement.keys().map(|school| self.present.status(school, head(school))).collect()
+        let view = self.view.borrow().clone();
+        let head = |school: &SchoolId, found: &crate::meta::School| {
+            let head = self.groups.get(found.group)?.store.head(school).ok()?;
+            Some(*head.borrow())
+        };
+        let status = |(school, found)| self.present.status(school, head(school, found).unwrap_or(LogIndex(0)));
+        view.schools.iter().map(status).collect()
     }
 }

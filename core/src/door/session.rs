@@ -3,9 +3,12 @@
 //! The rules of the conversation are in [`CoreSession`]; here are the stream, Raft and the clock.
 
 use super::{Door, count_refused};
-use crate::raft::{
-    GroupHandle,
-    types::{self, Answer, NodeId, OperationAnswer, TypeConfig},
+use crate::{
+    meta::View,
+    raft::{
+        GroupHandle,
+        types::{self, Answer, Command, Epoch, Group, META, NodeId, OperationAnswer, TypeConfig},
+    },
 };
 use futures_util::{
     FutureExt, StreamExt,
@@ -22,7 +25,7 @@ use schulhof_net::quic::{FrameError, FrameReader, FrameWriter};
 use schulhof_school::{Actor, Envelope};
 use schulhof_sync::{Batch, CoreSession, Peer, Refusal, core_end};
 use schulhof_wire::{
-    LogIndex, SchoolId,
+    LogIndex, NodeName, SchoolId,
     node::{Entry, ToBox, ToCore},
 };
 use std::{io, sync::Arc, time::Duration};
@@ -42,6 +45,8 @@ const STANDING_EVERY: Duration = Duration::from_secs(1);
 const BUSY_RETRY_MS: u32 = 500;
 /// When operations were missing before those of a batch: they are under way, or are sent anew with it.
 const GAP_RETRY_MS: u32 = 100;
+/// When the school is on its way to another group: it is served there in a moment.
+const MOVED_RETRY_MS: u32 = 200;
 
 /// How a session ends.
 enum End {
@@ -65,6 +70,7 @@ fn refuse(code: &str, detail: impl Into<String>) -> End {
 enum Proposed {
     Committed,
     Gap,
+    Moved,
     NotLeader(Option<NodeId>),
     Failed(String),
 }
@@ -109,8 +115,9 @@ async fn converse(
     };
     // First what is wrong on every node: there a redirect would not help.
     let school = CoreSession::accept(&hello, who, LogIndex(u64::MAX))?.school().clone();
-    let handle = door.placement.get(&school).and_then(|group| door.groups.get(*group));
-    let Some(handle) = handle else { return Err(refuse("unknown-school", format!("{school} is not served here"))) };
+    let mut view = door.view.clone();
+    let (group, epoch) = find(door, &mut view, &school).await?;
+    let Some(handle) = door.groups.get(group) else { return Err(End::Say(ToBox::Redirect { leader: None })) };
 
     // Nothing is said before this node knows that it leads, and has applied all that was committed before.
     let lead = match timeout(READ_INDEX_MAX, handle.raft.ensure_linearizable(ReadPolicy::ReadIndex)).await {
@@ -124,6 +131,10 @@ async fn converse(
         }
         Err(_) => return Err(End::Say(ToBox::Redirect { leader: None })),
     };
+    // What this node knows of the school's place may be old; the group itself knows whether it serves it.
+    if !blocking(handle, crate::state::Store::place, &school).await?.serves(epoch) {
+        return Err(End::Say(ToBox::Redirect { leader: None }));
+    }
     let mut head = blocking(handle, crate::state::Store::head, &school).await?;
     let mut session = CoreSession::accept(&hello, who, *head.borrow_and_update())?;
     let present = matches!(who, Peer::Box(_)).then(|| door.present.enter(&school, session.cursor()));
@@ -154,12 +165,14 @@ async fn converse(
         tokio::select! {
             frame = reader.read() => {
                 if let Some(batch) = session.receive(read(frame)?)? {
-                    propose(door, who, handle, &school, batch, &mut session, &mut proposals).await?;
+                    propose(door, who, handle, (&school, epoch), batch, &mut session, &mut proposals).await?;
                 }
             }
             Some((batch, proposed)) = proposals.next(), if !proposals.is_empty() => match proposed {
                 Proposed::Committed => session.committed(batch),
                 Proposed::Gap => session.busy(batch, GAP_RETRY_MS),
+                // The session ends when this node knows where the school is now.
+                Proposed::Moved => session.busy(batch, MOVED_RETRY_MS),
                 Proposed::NotLeader(leader) => return Err(End::Say(ToBox::Redirect { leader: door.name(leader) })),
                 Proposed::Failed(detail) => {
                     tracing::error!(%school, "a batch was not committed: {detail}");
@@ -170,6 +183,12 @@ async fn converse(
                 Ok(()) => session.head_moved(*head.borrow_and_update()),
                 Err(_) => return Err(End::Gone),
             },
+            changed = view.changed() => {
+                let place = view.borrow_and_update().schools.get(&school).map(|school| (school.group, school.epoch));
+                if changed.is_err() || place != Some((group, epoch)) {
+                    return Err(End::Say(ToBox::Redirect { leader: place.and_then(|(group, _)| leads(door, group)) }));
+                }
+            }
             changed = server.changed() => {
                 let leader = server.borrow_watched().current_leader;
                 if changed.is_err() || !lead.holds(handle) {
@@ -185,6 +204,33 @@ async fn converse(
             }
         }
     }
+}
+
+/// Which group holds the school, and at which epoch. This node may be behind: that a school is not known is said only after a
+/// look at all that was decided before.
+async fn find(
+    door: &Door,
+    view: &mut tokio::sync::watch::Receiver<Arc<View>>,
+    school: &SchoolId,
+) -> Result<(Group, Epoch), End> {
+    let mut place = || view.borrow_and_update().schools.get(school).map(|school| (school.group, school.epoch));
+    if let Some(found) = place() {
+        return Ok(found);
+    }
+    match timeout(READ_INDEX_MAX, door.groups.catch_up(META)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) | Err(_) => return Err(End::Say(ToBox::Redirect { leader: None })),
+    }
+    match place() {
+        Some(found) => Ok(found),
+        None if !door.view.borrow().has_begun() => Err(End::Say(ToBox::Redirect { leader: None })),
+        None => Err(refuse("unknown-school", format!("{school} is not served here"))),
+    }
+}
+
+/// Which node leads the group, as far as this one knows.
+fn leads(door: &Door, group: Group) -> Option<NodeName> {
+    door.name(door.groups.get(group)?.raft.server_metrics().borrow_watched().current_leader)
 }
 
 /// The term in which this node was found to lead.
@@ -226,7 +272,7 @@ async fn propose(
     door: &Door,
     who: &Peer,
     handle: &GroupHandle,
-    school: &SchoolId,
+    (school, epoch): (&SchoolId, Epoch),
     Batch { batch, operations }: Batch,
     session: &mut CoreSession,
     proposals: &mut Proposals,
@@ -247,7 +293,7 @@ async fn propose(
         return Ok(());
     };
     metrics::histogram!("schulhof_core_batch_size").record(operations.len() as f64);
-    let proposal = types::Batch { school: school.clone(), operations: Arc::new(operations) };
+    let proposal = Command::Operations { school: school.clone(), epoch, operations: Arc::new(operations) };
     let answers = handle.raft.client_write_many([proposal]).await.map_err(|e| {
         tracing::error!(%school, "a batch was not taken: {e}");
         End::Say(ToBox::Redirect { leader: None })
@@ -265,13 +311,16 @@ type Answers = BoxStream<'static, Result<WriteResult<TypeConfig>, openraft::erro
 
 async fn outcome(mut answers: Answers) -> Proposed {
     match answers.next().await {
-        Some(Ok(Ok(written))) => {
-            let Answer(operations) = written.response;
-            if operations.iter().any(|answer| matches!(answer, OperationAnswer::Gap { .. })) {
-                return Proposed::Gap;
+        Some(Ok(Ok(written))) => match written.response {
+            Answer::Operations(answers)
+                if answers.iter().any(|answer| matches!(answer, OperationAnswer::Gap { .. })) =>
+            {
+                Proposed::Gap
             }
-            Proposed::Committed
-        }
+            Answer::Operations(_) => Proposed::Committed,
+            Answer::Moved => Proposed::Moved,
+            other => Proposed::Failed(format!("the group answered {other}")),
+        },
         Some(Ok(Err(ClientWriteError::ForwardToLeader(forward)))) => Proposed::NotLeader(forward.leader_id),
         Some(Ok(Err(e))) => Proposed::Failed(e.to_string()),
         Some(Err(e)) => Proposed::Failed(e.to_string()),

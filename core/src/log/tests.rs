@@ -1,7 +1,7 @@
 //! The log as a whole: what survives, what is refused, what is deleted.
 
 use super::*;
-use crate::raft::types::{Batch, Entry, LogId, TypeConfig, Vote};
+use crate::raft::types::{Command, Entry, Epoch, LogId, TypeConfig, Vote};
 use openraft::{
     RaftLogReader,
     entry::RaftEntry,
@@ -22,7 +22,8 @@ pub fn id(term: u64, index: u64) -> LogId {
 
 pub fn entry(term: u64, index: u64, text: &str) -> Entry {
     let operations = Arc::new(vec![EncodedOperation(text.as_bytes().to_vec())]);
-    Entry::new_normal(id(term, index), Batch { school: SchoolId::new("nord").unwrap(), operations })
+    let school = SchoolId::new("nord").unwrap();
+    Entry::new_normal(id(term, index), Command::Operations { school, epoch: Epoch::FIRST, operations })
 }
 
 fn open(dir: &Path) -> Result<Log, LogError> {
@@ -37,7 +38,9 @@ async fn append<const N: usize>(log: &mut GroupLog, entries: [Entry; N]) {
 
 async fn texts(log: &mut GroupLog) -> Vec<String> {
     let text = |entry: Entry| match entry.payload {
-        openraft::EntryPayload::Normal(batch) => String::from_utf8(batch.operations[0].0.clone()).unwrap(),
+        openraft::EntryPayload::Normal(Command::Operations { operations, .. }) => {
+            String::from_utf8(operations[0].0.clone()).unwrap()
+        }
         _ => panic!("only normal entries are written here"),
     };
     log.try_get_log_entries(..).await.unwrap().into_iter().map(text).collect()

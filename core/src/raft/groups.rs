@@ -5,15 +5,22 @@ use super::{
     network::Network,
     peers::Peers,
     rejoin::Rejoin,
-    types::{Group, NodeId, Raft},
+    types::{Answer, Command, Group, META, NodeId, Raft},
 };
 use crate::{
     log::{self, Log},
+    meta::View,
     state::{Machine, Store},
 };
 use futures_util::future::{join_all, select_all};
-use openraft::{BasicNode, Config, SnapshotPolicy, async_runtime::WatchReceiver, storage::RaftLogStorage};
+use openraft::{
+    BasicNode, Config, ReadPolicy, SnapshotPolicy,
+    async_runtime::WatchReceiver,
+    errors::{ClientWriteError, LinearizableReadError, RaftError},
+    storage::RaftLogStorage,
+};
 use std::{collections::BTreeMap, io, path::Path, sync::Arc, time::Duration};
+use tokio::{sync::watch, time::timeout};
 
 /// Heartbeats that a follower misses before it asks for votes: at least, at most.
 const ELECTION_HEARTBEATS: (u64, u64) = (4, 8);
@@ -34,9 +41,12 @@ const SEGMENTS_WANTED: usize = 16;
 const HAND_OVER_MAX: Duration = Duration::from_millis(500);
 /// Another node begins a group in the place of its home node after this many of the longest election timeouts.
 const BEGIN_PATIENCE: u32 = 5;
+/// A read index is confirmed, or an entry applied, within this time, or a majority does not answer.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
+    /// Data groups; the meta group comes to them.
     pub groups: u32,
     pub heartbeat_ms: u64,
     /// Entries after which a group's state is made durable and its log may be purged.
@@ -80,6 +90,16 @@ pub struct GroupHandle {
     home: NodeId,
 }
 
+/// Why a group did not take a command, or cannot say how far it is.
+#[derive(Debug, thiserror::Error)]
+pub enum ProposeError {
+    #[error("another node leads")]
+    NotLeader(Option<NodeId>),
+    /// What was proposed may still be applied.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
 /// What an operator sees of a group.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct GroupStatus {
@@ -104,7 +124,7 @@ impl Groups {
     /// Opens log and state in the folder and starts the groups.
     pub async fn open(dir: &Path, peers: Arc<Peers>, settings: Settings) -> io::Result<Arc<Self>> {
         let raft_config = settings.raft().map_err(|e| io::Error::other(format!("Raft's settings: {e}")))?;
-        let numbers: Vec<Group> = (1..=settings.groups).map(Group).collect();
+        let numbers: Vec<Group> = (META.0..=settings.groups).map(Group).collect();
         let received = dir.join("received");
         if received.exists() {
             std::fs::remove_dir_all(&received)?;
@@ -140,7 +160,7 @@ impl Groups {
             let raft = Raft::new(peers.own(), raft_config.clone(), network, group_log, machine.clone())
                 .await
                 .map_err(|e| io::Error::other(format!("group {group}: {e}")))?;
-            let home = members[(group.0 as usize - 1) % members.len()];
+            let home = members[(group.0 as usize + members.len() - 1) % members.len()];
             handles.insert(group, GroupHandle { raft, store, machine, rejoin, home });
         }
         Ok(Arc::new(Self { handles, peers, log, settings }))
@@ -148,6 +168,65 @@ impl Groups {
 
     pub fn get(&self, group: Group) -> Option<&GroupHandle> {
         self.handles.get(&group)
+    }
+
+    /// The meta group's records as applied here, now and from now on.
+    pub fn view(&self) -> watch::Receiver<Arc<View>> {
+        self.handles[&META].store.view()
+    }
+
+    /// Whether this node leads the group, as far as it knows.
+    pub fn leads(&self, group: Group) -> bool {
+        self.handles.get(&group).is_some_and(|handle| handle.raft.is_leader())
+    }
+
+    /// Proposes a command to a group that this node leads, and waits until it is applied here.
+    pub async fn propose(&self, group: Group, command: Command) -> Result<Answer, ProposeError> {
+        let handle = self.handle(group)?;
+        match timeout(ANSWER_MAX, handle.raft.client_write(command)).await {
+            Ok(Ok(written)) => Ok(written.data),
+            Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward)))) => {
+                Err(ProposeError::NotLeader(forward.leader_id))
+            }
+            Ok(Err(e)) => Err(ProposeError::Unavailable(e.to_string())),
+            Err(_) => Err(ProposeError::Unavailable(format!("group {group} does not come to an agreement"))),
+        }
+    }
+
+    /// Resolves when this node leads the group and has applied all that was committed before (read index).
+    pub async fn confirm(&self, group: Group) -> Result<(), ProposeError> {
+        let handle = self.handle(group)?;
+        match timeout(ANSWER_MAX, handle.raft.ensure_linearizable(ReadPolicy::ReadIndex)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)))) => {
+                Err(ProposeError::NotLeader(forward.leader_id))
+            }
+            Ok(Err(e)) => Err(ProposeError::Unavailable(e.to_string())),
+            Err(_) => Err(ProposeError::Unavailable(format!("no majority of group {group} answers"))),
+        }
+    }
+
+    /// Resolves when this node has applied all that was committed before, whoever leads the group.
+    pub async fn catch_up(&self, group: Group) -> Result<(), ProposeError> {
+        let leader = match self.confirm(group).await {
+            Err(ProposeError::NotLeader(Some(leader))) => leader,
+            other => return other,
+        };
+        let unavailable = |e: &dyn std::fmt::Display| ProposeError::Unavailable(e.to_string());
+        match self.peers.call(leader, group, &Request::ReadIndex).await {
+            Ok(Response::ReadIndex(index)) => {
+                let applied = self.handle(group)?.raft.wait(Some(ANSWER_MAX));
+                let applied = applied.applied_index_at_least(Some(index), "a read index").await;
+                applied.map(drop).map_err(|e| unavailable(&e))
+            }
+            Ok(other) => Err(unavailable(&format!("unexpected answer {other:?}"))),
+            Err(e) => Err(unavailable(&e)),
+        }
+    }
+
+    fn handle(&self, group: Group) -> Result<&GroupHandle, ProposeError> {
+        let unknown = || ProposeError::Unavailable(format!("group {group} is not on this node"));
+        self.handles.get(&group).ok_or_else(unknown)
     }
 
     pub fn peers(&self) -> &Arc<Peers> {

@@ -36,6 +36,8 @@ pub enum Request {
     Transfer(TransferLeaderRequest<TypeConfig>),
     /// Has the group begun?
     Probe,
+    /// Up to where must a reader have applied? For the node that leads the group.
+    ReadIndex,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -51,6 +53,7 @@ pub enum Response {
     },
     /// The node cannot answer now.
     Failed(String),
+    ReadIndex(u64),
 }
 
 /// Part of a snapshot: first `Begin`, then chunks, the last of which is [`Chunk::End`].

@@ -1,4 +1,4 @@
-//! Raft between the core nodes: groups of schools, replicated over QUIC.
+//! Raft between the core nodes: the meta group and groups of schools, replicated over QUIC.
 //!
 //! What this is: openraft's groups, the network under them, their beginning and their care. What it must not do: look
 //! into operations; it passes batches on.
@@ -17,6 +17,6 @@ mod rejoin;
 mod serve;
 pub mod types;
 
-pub use groups::{GroupHandle, GroupStatus, Groups, Settings};
+pub use groups::{GroupHandle, GroupStatus, Groups, ProposeError, Settings};
 pub use peers::{Member, Peers};
 pub use serve::serve;

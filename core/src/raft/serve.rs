@@ -6,7 +6,7 @@ use super::{
     types::TypeConfig,
 };
 use crate::state::{Chunk, SnapshotData};
-use openraft::{alias::SnapshotOf, async_runtime::WatchReceiver, raft::VoteRequest};
+use openraft::{ReadPolicy, alias::SnapshotOf, async_runtime::WatchReceiver, raft::VoteRequest};
 use schulhof_net::quic::{Accepted, FrameReader};
 use std::sync::Arc;
 
@@ -80,6 +80,10 @@ async fn answer(handle: &GroupHandle, request: Request) -> Response {
         Request::PreVote(vote) => raft.pre_vote(vote).await.map_or_else(|e| failed(&e), Response::Vote),
         Request::Transfer(transfer) => match raft.handle_transfer_leader(transfer).await {
             Ok(result) => Response::Transfer { accepted: result.is_ok() },
+            Err(e) => failed(&e),
+        },
+        Request::ReadIndex => match raft.get_read_log_id(ReadPolicy::ReadIndex).await {
+            Ok((read, _)) => Response::ReadIndex(read.index()),
             Err(e) => failed(&e),
         },
         Request::Probe => match raft.is_initialized().await {

@@ -1,13 +1,14 @@
 //! What a Raft group is made of here: its number, what an entry holds, what a write answers.
 
+use crate::meta::{MetaAnswer, MetaCommand};
 use openraft::BasicNode;
 use schulhof_wire::{LogIndex, SchoolId, node::EncodedOperation};
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
 
 openraft::declare_raft_types!(
-    /// Types of a data group. A node is known by its number; where it listens stands in the configuration.
-    pub TypeConfig: D = Batch, R = Answer, NodeId = u64, Node = BasicNode
+    /// Types of all groups. A node is known by its number; where it listens stands in the meta group's state.
+    pub TypeConfig: D = Command, R = Answer, NodeId = u64, Node = BasicNode
 );
 
 /// A core node's number: its place in the configuration, from 1, never used again for another node.
@@ -19,10 +20,13 @@ pub type StoredMembership = openraft::alias::StoredMembershipOf<TypeConfig>;
 pub type SnapshotMeta = openraft::alias::SnapshotMetaOf<TypeConfig>;
 pub type Raft = openraft::Raft<TypeConfig, crate::state::Machine>;
 
-/// Number of a data group, from 1.
+/// Number of a group: [`META`], then the data groups from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Group(pub u32);
+
+/// The group that knows which group holds which school.
+pub const META: Group = Group(0);
 
 impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,28 +34,115 @@ impl fmt::Display for Group {
     }
 }
 
-/// What one Raft entry carries: operations of one school, in the order in which they are to be applied.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Batch {
-    pub school: SchoolId,
-    /// Shared, because openraft copies entries for each follower.
-    pub operations: Arc<Vec<EncodedOperation>>,
-}
+/// Counts the places that a school has had, from 1: a school is in one group at one epoch, and goes to the next epoch with
+/// each move or restore. What is proposed for an older one is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Epoch(pub u64);
 
-impl fmt::Display for Batch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} operations of {}", self.operations.len(), self.school)
+impl Epoch {
+    /// Of a school that was never moved.
+    pub const FIRST: Self = Self(1);
+
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
     }
 }
 
-/// What became of a batch, per operation in its order; empty for Raft's own entries.
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What one Raft entry carries. What is large is shared, because openraft copies entries for each follower. Stored by number:
+/// add variants at the end only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Operations of one school, in the order in which they are to be applied.
+    Operations { school: SchoolId, epoch: Epoch, operations: Arc<Vec<EncodedOperation>> },
+    /// Part of a school's dump ([`crate::state::school::SchoolChunk::encode`]), numbered from 0. With the last one the school
+    /// is served in this group at this epoch.
+    Load { school: SchoolId, epoch: Epoch, number: u64, chunk: Arc<Vec<u8>> },
+    /// From here on nothing more is taken for the school at this epoch.
+    Seal { school: SchoolId, epoch: Epoch },
+    /// The school is served elsewhere since: what it had here at this epoch goes away.
+    Drop { school: SchoolId, epoch: Epoch },
+    /// For [`META`] only.
+    Meta(MetaCommand),
+}
+
+impl Command {
+    /// How many operations it brings.
+    pub fn operations(&self) -> usize {
+        match self {
+            Self::Operations { operations, .. } => operations.len(),
+            _ => 0,
+        }
+    }
+
+    /// About how long it is: what of it can be long.
+    pub fn len_about(&self) -> usize {
+        match self {
+            Self::Operations { operations, .. } => operations.iter().map(|operation| operation.0.len()).sum(),
+            Self::Load { chunk, .. } => chunk.len(),
+            Self::Seal { .. } | Self::Drop { .. } | Self::Meta(_) => 0,
+        }
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Operations { school, epoch, operations } => {
+                write!(f, "{} operations of {school} at epoch {epoch}", operations.len())
+            }
+            Self::Load { school, epoch, number, .. } => write!(f, "chunk {number} of {school} for epoch {epoch}"),
+            Self::Seal { school, epoch } => write!(f, "{school} is sealed at epoch {epoch}"),
+            Self::Drop { school, epoch } => write!(f, "{school} is dropped at epoch {epoch}"),
+            Self::Meta(command) => write!(f, "{command:?}"),
+        }
+    }
+}
+
+/// What became of a command.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer(pub Vec<OperationAnswer>);
+pub enum Answer {
+    /// To Raft's own entries.
+    #[default]
+    Nothing,
+    /// Per operation, in their order.
+    Operations(Vec<OperationAnswer>),
+    /// The school is not served in this group at this epoch: nothing was taken.
+    Moved,
+    Loaded(Loaded),
+    /// Nothing follows on this index at the epoch.
+    Sealed {
+        head: LogIndex,
+    },
+    Dropped,
+    Meta(MetaAnswer),
+}
 
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} answers", self.0.len())
+        match self {
+            Self::Operations(answers) => write!(f, "{} answers", answers.len()),
+            other => write!(f, "{other:?}"),
+        }
     }
+}
+
+/// How far the loading of a school has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Loaded {
+    /// The chunk of this number is expected.
+    Next(u64),
+    /// The school is served here.
+    Whole,
+    /// It was not what had been dumped: it was thrown away, chunk 0 is expected.
+    Damaged(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -21,7 +21,12 @@ pub struct SchoolKv<'a, T> {
 
 impl<'a, T> SchoolKv<'a, T> {
     pub fn new(table: T, school: &'a SchoolId) -> Self {
-        Self { table, school: school.as_str(), failed: RefCell::new(None) }
+        Self::named(table, school.as_str())
+    }
+
+    /// What is no school's, under a name that no school can have.
+    pub fn named(table: T, name: &'a str) -> Self {
+        Self { table, school: name, failed: RefCell::new(None) }
     }
 
     /// The first error.

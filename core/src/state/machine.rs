@@ -44,7 +44,7 @@ async fn blocking<R: Send + 'static>(work: impl FnOnce() -> io::Result<R> + Send
 
 fn len(entry: &Entry) -> usize {
     match &entry.payload {
-        openraft::EntryPayload::Normal(batch) => batch.operations.iter().map(|operation| operation.0.len()).sum(),
+        openraft::EntryPayload::Normal(command) => command.len_about(),
         _ => 0,
     }
 }

@@ -8,6 +8,7 @@
 //! bounded amount of work, and before anything is purged from the log.
 //!
 //! - `kv`: `schulhof_school`'s store over a redb table
+//! - [`place`]: whether this group serves a school, and at which epoch
 //! - `store`: the file: applying, reading, durability
 //! - `machine`: openraft's traits
 //! - `snapshot`: all of it as a stream of chunks, for a node that was away for too long
@@ -15,6 +16,7 @@
 
 mod kv;
 mod machine;
+pub mod place;
 pub mod school;
 mod snapshot;
 mod store;
@@ -31,6 +33,8 @@ fn io_error(error: impl Into<redb::Error>) -> std::io::Error {
     }
 }
 
+#[cfg(test)]
+mod place_tests;
 #[cfg(test)]
 mod school_tests;
 #[cfg(test)]

@@ -3,34 +3,47 @@
 use super::{
     io_error,
     kv::{Key, SchoolKv, Value},
+    place::{self, Place},
 };
-use crate::raft::types::{Answer, Batch, Entry, Group, LogId, OperationAnswer, StoredMembership};
+use crate::{
+    meta::{self, View},
+    raft::types::{Answer, Command, Entry, Group, LogId, META, OperationAnswer, StoredMembership},
+};
 use openraft::{EntryPayload, entry::RaftEntry};
 use parking_lot::Mutex;
-use redb::{Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{
+    Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction,
+};
 use schulhof_school::view;
 use schulhof_sync::Ordered;
-use schulhof_wire::{LogIndex, SchoolId, node};
+use schulhof_wire::{
+    LogIndex, SchoolId,
+    node::{self, EncodedOperation},
+};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     collections::BTreeMap,
     io,
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::watch;
 
-/// (school, key of `schulhof_school`) -> value
+/// (school, key of `schulhof_school`) -> value; and under names that no school can have what the group knows besides
+/// ([`META_RECORDS`], [`place::PLACES`]), so that a snapshot carries all of it.
 pub(super) const STATE: TableDefinition<Key, Value> = TableDefinition::new("state");
 /// (school, index) -> postcard of [`node::Entry`] behind [`ENTRY_VERSION`]. Kept for ever: boxes may ask for all of it.
 pub(super) const ENTRIES: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("entries");
 /// What belongs to the group and not to a school.
-const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
+const META_TABLE: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 const APPLIED: &str = "applied";
 const MEMBERSHIP: &str = "membership";
 const FORMAT: &str = "format";
 const FORMAT_VERSION: u8 = 1;
 const ENTRY_VERSION: u8 = 1;
+/// In [`STATE`]: the records of the meta group.
+const META_RECORDS: &str = "/meta";
 
 /// A durable commit comes after at most this much: it bounds what is replayed after a crash (seconds) and what redb
 /// holds in memory until then.
@@ -59,6 +72,8 @@ pub struct Store {
     pub(super) db: Database,
     undurable: Mutex<Undurable>,
     heads: Mutex<BTreeMap<SchoolId, watch::Sender<LogIndex>>>,
+    /// What the meta group knows; empty in others.
+    view: watch::Sender<Arc<View>>,
 }
 
 impl Store {
@@ -74,10 +89,11 @@ impl Store {
             db,
             undurable: Mutex::new(Undurable { operations: 0, bytes: 0, since: None }),
             heads: Mutex::default(),
+            view: watch::Sender::default(),
         };
         let txn = store.db.begin_write().map_err(io_error)?;
         {
-            let mut meta = txn.open_table(META).map_err(io_error)?;
+            let mut meta = txn.open_table(META_TABLE).map_err(io_error)?;
             let format = meta.get(FORMAT).map_err(io_error)?.map(|value| value.value().to_vec());
             match format.as_deref() {
                 None => drop(meta.insert(FORMAT, [FORMAT_VERSION].as_slice()).map_err(io_error)?),
@@ -91,6 +107,7 @@ impl Store {
             txn.open_table(ENTRIES).map_err(io_error)?;
         }
         txn.commit().map_err(io_error)?;
+        store.publish_view()?;
         Ok(store)
     }
 
@@ -100,7 +117,7 @@ impl Store {
     }
 
     pub(super) fn applied_in(txn: &ReadTransaction) -> io::Result<(Option<LogId>, StoredMembership)> {
-        let meta = txn.open_table(META).map_err(io_error)?;
+        let meta = txn.open_table(META_TABLE).map_err(io_error)?;
         Ok((load(&meta, APPLIED)?.flatten(), load(&meta, MEMBERSHIP)?.unwrap_or_default()))
     }
 
@@ -108,27 +125,28 @@ impl Store {
     pub fn apply(&self, entries: &[Entry]) -> io::Result<Vec<Answer>> {
         let started = Instant::now();
         let txn = self.db.begin_write().map_err(io_error)?;
-        let mut heads = BTreeMap::new();
+        let mut touched = BTreeMap::new();
+        let mut meta_changed = false;
         let mut answers = Vec::with_capacity(entries.len());
         let (mut operations, mut bytes) = (0, 0);
         {
             let mut state = txn.open_table(STATE).map_err(io_error)?;
             let mut log = txn.open_table(ENTRIES).map_err(io_error)?;
-            let mut meta = txn.open_table(META).map_err(io_error)?;
+            let mut meta = txn.open_table(META_TABLE).map_err(io_error)?;
             for entry in entries {
-                let mut answer = Answer::default();
-                match &entry.payload {
-                    EntryPayload::Blank => {}
-                    EntryPayload::Normal(batch) => {
-                        operations += batch.operations.len();
-                        bytes += batch.operations.iter().map(|operation| operation.0.len()).sum::<usize>();
-                        let head = apply_batch(&mut state, &mut log, batch, &mut answer)?;
-                        heads.insert(batch.school.clone(), head);
+                let answer = match &entry.payload {
+                    EntryPayload::Blank => Answer::Nothing,
+                    EntryPayload::Normal(command) => {
+                        operations += command.operations();
+                        bytes += command.len_about();
+                        meta_changed |= matches!(command, Command::Meta(_));
+                        self.apply_command(&mut state, &mut log, command, &mut touched)?
                     }
                     EntryPayload::Membership(membership) => {
                         save(&mut meta, MEMBERSHIP, &StoredMembership::new(Some(entry.log_id()), membership.clone()))?;
+                        Answer::Nothing
                     }
-                }
+                };
                 answers.push(answer);
             }
             if let Some(last) = entries.last() {
@@ -145,10 +163,58 @@ impl Store {
         self.commit(txn, due)?;
         metrics::counter!("schulhof_core_commits_total").increment(entries.len() as u64);
         metrics::histogram!("schulhof_core_apply_seconds").record(started.elapsed().as_secs_f64());
-        for (school, head) in heads {
-            self.publish(&school, head);
+        for (school, head) in touched {
+            match head {
+                Some(head) => self.publish(&school, head),
+                None => self.forget(&school),
+            }
+        }
+        if meta_changed {
+            self.publish_view()?;
         }
         Ok(answers)
+    }
+
+    /// `touched`: where a school's log ends afterwards; `None` if it is not served here any more, or not yet.
+    fn apply_command(
+        &self,
+        state: &mut Table<'_, Key, Value>,
+        log: &mut Table<'_, (&'static str, u64), &'static [u8]>,
+        command: &Command,
+        touched: &mut BTreeMap<SchoolId, Option<LogIndex>>,
+    ) -> io::Result<Answer> {
+        match command {
+            Command::Operations { school, epoch, operations } => {
+                if !place::read(state, school)?.serves(*epoch) {
+                    return Ok(Answer::Moved);
+                }
+                let (head, answers) = apply_batch(state, log, school, operations)?;
+                touched.insert(school.clone(), Some(head));
+                Ok(Answer::Operations(answers))
+            }
+            Command::Load { school, epoch, number, chunk } => {
+                let (answer, head) = place::load(state, log, school, *epoch, *number, chunk)?;
+                if !matches!(answer, Answer::Moved) {
+                    touched.insert(school.clone(), head);
+                }
+                Ok(answer)
+            }
+            Command::Seal { school, epoch } => place::seal(state, school, *epoch),
+            Command::Drop { school, epoch } => {
+                let answer = place::drop(state, log, school, *epoch)?;
+                if answer == Answer::Dropped {
+                    touched.insert(school.clone(), None);
+                }
+                Ok(answer)
+            }
+            Command::Meta(_) if self.group != META => Ok(Answer::Moved),
+            Command::Meta(command) => {
+                let mut kv = SchoolKv::named(state, META_RECORDS);
+                let answer = meta::apply(&mut kv, command);
+                kv.finish().map_err(io_error)?;
+                Ok(Answer::Meta(answer))
+            }
+        }
     }
 
     pub(super) fn commit(&self, mut txn: WriteTransaction, durable: bool) -> io::Result<()> {
@@ -170,7 +236,7 @@ impl Store {
     pub fn make_durable(&self) -> io::Result<(Option<LogId>, StoredMembership)> {
         let txn = self.db.begin_write().map_err(io_error)?;
         let reached = {
-            let mut meta = txn.open_table(META).map_err(io_error)?;
+            let mut meta = txn.open_table(META_TABLE).map_err(io_error)?;
             let reached = (load(&meta, APPLIED)?.flatten(), load(&meta, MEMBERSHIP)?.unwrap_or_default());
             // Written again, so that the transaction is not empty and takes those before it along.
             save(&mut meta, APPLIED, &reached.0)?;
@@ -198,23 +264,56 @@ impl Store {
         txn.delete_table(ENTRIES).map_err(io_error)?;
         fill(&txn)?;
         {
-            let mut meta = txn.open_table(META).map_err(io_error)?;
+            let mut meta = txn.open_table(META_TABLE).map_err(io_error)?;
             save(&mut meta, APPLIED, &applied)?;
             save(&mut meta, MEMBERSHIP, membership)?;
         }
         self.commit(txn, true)?;
-        let schools: Vec<SchoolId> = self.heads.lock().keys().cloned().collect();
-        for school in schools {
-            let head = self.read_head(&school)?;
-            self.publish(&school, head);
+        let schools: Vec<(SchoolId, LogIndex)> =
+            self.heads.lock().iter().map(|(school, head)| (school.clone(), *head.borrow())).collect();
+        for (school, before) in schools {
+            match self.read_head(&school)? {
+                // It was moved away.
+                head if head < before => self.forget(&school),
+                head => self.publish(&school, head),
+            }
         }
-        Ok(())
+        self.publish_view()
     }
 
     pub(super) fn publish(&self, school: &SchoolId, head: LogIndex) {
         if let Some(sender) = self.heads.lock().get(school) {
             sender.send_replace(head);
         }
+    }
+
+    /// Whoever watches the school's head learns that there is none to watch.
+    fn forget(&self, school: &SchoolId) {
+        self.heads.lock().remove(school);
+    }
+
+    fn publish_view(&self) -> io::Result<()> {
+        if self.group == META {
+            let view = self.with_records(|records| View::read(records))?;
+            self.view.send_replace(Arc::new(view));
+        }
+        Ok(())
+    }
+
+    /// What the meta group knows, now and from now on. Empty in other groups.
+    pub fn view(&self) -> watch::Receiver<Arc<View>> {
+        self.view.subscribe()
+    }
+
+    /// The meta group's records, as of now.
+    pub fn with_records<R>(&self, read: impl FnOnce(&dyn schulhof_school::Kv) -> R) -> io::Result<R> {
+        self.with_named(META_RECORDS, read)
+    }
+
+    /// Whether the school is served in this group, as far as is applied here.
+    pub fn place(&self, school: &SchoolId) -> io::Result<Place> {
+        let txn = self.db.begin_read().map_err(io_error)?;
+        place::read(&txn.open_table(STATE).map_err(io_error)?, school)
     }
 
     fn read_head(&self, school: &SchoolId) -> io::Result<LogIndex> {
@@ -235,9 +334,13 @@ impl Store {
 
     /// A school's confirmed state, as of now.
     pub fn with_school<R>(&self, school: &SchoolId, read: impl FnOnce(&dyn schulhof_school::Kv) -> R) -> io::Result<R> {
+        self.with_named(school.as_str(), read)
+    }
+
+    fn with_named<R>(&self, name: &str, read: impl FnOnce(&dyn schulhof_school::Kv) -> R) -> io::Result<R> {
         let txn = self.db.begin_read().map_err(io_error)?;
         let table = txn.open_table(STATE).map_err(io_error)?;
-        let kv = SchoolKv::new(&table, school);
+        let kv = SchoolKv::named(&table, name);
         let result = read(&kv);
         kv.finish().map_err(io_error)?;
         Ok(result)
@@ -269,18 +372,19 @@ impl Store {
 }
 
 fn apply_batch(
-    state: &mut redb::Table<'_, Key, Value>,
-    log: &mut redb::Table<'_, (&'static str, u64), &'static [u8]>,
-    batch: &Batch,
-    answer: &mut Answer,
-) -> io::Result<LogIndex> {
-    let mut kv = SchoolKv::new(state, &batch.school);
-    for operation in batch.operations.iter() {
+    state: &mut Table<'_, Key, Value>,
+    log: &mut Table<'_, (&'static str, u64), &'static [u8]>,
+    school: &SchoolId,
+    operations: &[EncodedOperation],
+) -> io::Result<(LogIndex, Vec<OperationAnswer>)> {
+    let mut kv = SchoolKv::new(state, school);
+    let mut answers = Vec::with_capacity(operations.len());
+    for operation in operations {
         let result = schulhof_sync::order(&mut kv, operation.clone());
-        answer.0.push(match result {
+        answers.push(match result {
             Ok(Ordered::Entry { entry, .. }) => {
                 let bytes = postcard::to_extend(&entry, vec![ENTRY_VERSION]).map_err(io::Error::other)?;
-                log.insert((batch.school.as_str(), entry.index.0), bytes.as_slice()).map_err(io_error)?;
+                log.insert((school.as_str(), entry.index.0), bytes.as_slice()).map_err(io_error)?;
                 let outcome = if entry.rejected.is_some() { "rejected" } else { "accepted" };
                 metrics::counter!("schulhof_core_operations_total", "outcome" => outcome).increment(1);
                 OperationAnswer::Entry { index: entry.index, rejected: entry.rejected }
@@ -292,7 +396,7 @@ fn apply_batch(
     }
     let head = view::head(&kv);
     kv.finish().map_err(io_error)?;
-    Ok(head)
+    Ok((head, answers))
 }
 
 fn decode_entry(bytes: &[u8]) -> io::Result<node::Entry> {
@@ -310,7 +414,7 @@ fn load<T: DeserializeOwned>(meta: &impl ReadableTable<&'static str, Value>, key
         .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, format!("unreadable {key:?} in the state: {e}")))
 }
 
-fn save(meta: &mut redb::Table<'_, &'static str, Value>, key: &str, value: &impl Serialize) -> io::Result<()> {
+fn save(meta: &mut Table<'_, &'static str, Value>, key: &str, value: &impl Serialize) -> io::Result<()> {
     let bytes = postcard::to_stdvec(value).map_err(io::Error::other)?;
     meta.insert(key, bytes.as_slice()).map_err(io_error)?;
     Ok(())

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     log::tests::id,
-    raft::types::{Batch, Entry, Group, LogId, OperationAnswer},
+    raft::types::{Answer, Command, Entry, Epoch, Group, LogId, OperationAnswer},
 };
 use openraft::{RaftSnapshotBuilder, entry::RaftEntry, storage::RaftStateMachine};
 use schulhof_school::{Actor, Body, Operation, view};
@@ -31,7 +31,11 @@ fn rename(seq: u64) -> EncodedOperation {
 /// The log's entry with this index, renaming a school with these numbers.
 pub(super) fn entry(index: u64, name: &str, seqs: impl IntoIterator<Item = u64>) -> Entry {
     let operations = Arc::new(seqs.into_iter().map(rename).collect());
-    Entry::new_normal(id(1, index), Batch { school: school(name), operations })
+    command(index, Command::Operations { school: school(name), epoch: Epoch::FIRST, operations })
+}
+
+pub(super) fn command(index: u64, command: Command) -> Entry {
+    Entry::new_normal(id(1, index), command)
 }
 
 pub(super) fn open(dir: &Path) -> Store {
@@ -53,9 +57,10 @@ fn each_operation_is_answered_and_places_have_no_gaps() {
     let head = store.head(&school("nord")).unwrap();
     let answers = store.apply(&[entry(0, "nord", [1, 2]), entry(1, "nord", [2, 4, 3]), entry(2, "sued", [1])]).unwrap();
     let place = |index| OperationAnswer::Entry { index: LogIndex(index), rejected: None };
-    assert_eq!(answers[0].0, [place(1), place(2)]);
-    assert_eq!(answers[1].0, [OperationAnswer::Duplicate, OperationAnswer::Gap { expected: 3 }, place(3)]);
-    assert_eq!(answers[2].0, [place(1)], "each school counts by itself");
+    assert_eq!(answers[0], Answer::Operations(vec![place(1), place(2)]));
+    let second = vec![OperationAnswer::Duplicate, OperationAnswer::Gap { expected: 3 }, place(3)];
+    assert_eq!(answers[1], Answer::Operations(second));
+    assert_eq!(answers[2], Answer::Operations(vec![place(1)]), "each school counts by itself");
     assert_eq!(*head.borrow(), LogIndex(3));
     assert_eq!(*store.head(&school("sued")).unwrap().borrow(), LogIndex(1));
     let entries = store.entries(&school("nord"), LogIndex(1), 10, usize::MAX).unwrap();
@@ -70,10 +75,10 @@ fn what_cannot_be_read_takes_no_place() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     let nonsense = Arc::new(vec![EncodedOperation(b"nonsense".to_vec()), rename(1)]);
-    let batch = Batch { school: school("nord"), operations: nonsense };
-    let answers = store.apply(&[Entry::new_normal(id(1, 0), batch)]).unwrap();
+    let batch = Command::Operations { school: school("nord"), epoch: Epoch::FIRST, operations: nonsense };
+    let answers = store.apply(&[command(0, batch)]).unwrap();
     let second = OperationAnswer::Entry { index: LogIndex(1), rejected: None };
-    assert_eq!(answers[0].0, [OperationAnswer::Malformed, second]);
+    assert_eq!(answers[0], Answer::Operations(vec![OperationAnswer::Malformed, second]));
 }
 
 /// A crash: the file as the disk has it, without a farewell from redb.

@@ -13,6 +13,7 @@ use schulhof_net::{
 use schulhof_school::{Actor, Body, Operation, Role as SchoolRole, view};
 use schulhof_wire::{
     AccountId, DeviceId, Hlc, LogIndex, NodeName, RoomId, SchoolId, Seq,
+    admin::ALPN_ADMIN,
     blob::{ALPN_BLOB, FromBlob, ToBlob},
     node::{ALPN_SYNC, EncodedOperation, Entry, ToBox, ToCore, VERSION},
 };
@@ -92,7 +93,12 @@ impl Cluster {
         for (config, endpoint) in configs.iter().zip(endpoints) {
             nodes.push(Some(Node::start_on(config.clone(), endpoint).await.unwrap()));
         }
-        Self { ca, dir, configs, nodes }
+        let cluster = Self { ca, dir, configs, nodes };
+        eventually("all know where the schools are", async || {
+            cluster.running().all(|node| node.groups().view().borrow().schools.len() == 2).then_some(())
+        })
+        .await;
+        cluster
     }
 
     pub fn running(&self) -> impl Iterator<Item = &Node> {
@@ -198,6 +204,11 @@ impl Client {
         let mut blobs = Blobs { writer, reader, _connection: connection };
         let version = schulhof_wire::blob::VERSION;
         (blobs.ask(&ToBlob::Hello { version, school: school.clone() }).await, blobs)
+    }
+
+    /// At the admin door.
+    pub async fn admin(&self, at: usize) -> quinn::Connection {
+        self.endpoint.connect(self.nodes[at].1, &Expected::AnyCore, ALPN_ADMIN).await.expect("the node answers")
     }
 
     /// Follows redirects until a leader welcomes.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use std::{fs, path::Path};
 
 /// Data groups, in which each school has its place.
-const GROUPS: u32 = 2;
+const GROUPS: u32 = 4;
 /// As in production: an election takes one to two seconds.
 const HEARTBEAT_MS: u64 = 300;
 const PURGE_EVERY: u64 = 10_000;

@@ -18,7 +18,7 @@ async fn status_shows_who_leads_and_killed_nodes_come_back() {
     let system = System::start(dir.path()).await;
     let status = system.status();
     assert!(status.ready);
-    assert_eq!(status.groups.iter().map(|g| g.group).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(status.groups.iter().map(|g| g.group).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
     for group in &status.groups {
         assert!(group.leader.as_ref().is_some_and(|l| l.starts_with("core-")), "{group:?}");
         assert_eq!(group.applied.len(), 3, "{group:?}");

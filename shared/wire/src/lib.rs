@@ -12,9 +12,11 @@
 //! - [`ticket`]: what lets a browser into a media node
 //! - [`media`]: browser <-> media node (join, control channel)
 //! - [`node`]: box <-> core and box <-> relay over QUIC
+//! - [`admin`]: operator <-> core over QUIC
 //! - [`blob`]: blobs, over QUIC
 //! - [`problem`]: errors as `application/problem+json` (RFC 9457)
 
+pub mod admin;
 pub mod api;
 pub mod blob;
 pub mod id;

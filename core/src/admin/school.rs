@@ -1,0 +1,35 @@
+//! Schools: which there are, and where.
+
+use super::{AdminDoor, Answer, refused};
+use crate::{
+    meta::{self, MetaAnswer, MetaCommand, NewSchool},
+    raft::types::Group,
+};
+use schulhof_net::identity::{PeerIdentity, Role};
+use schulhof_wire::{SchoolId, admin::School};
+
+fn listed(school: &SchoolId, found: &meta::School) -> School {
+    School { school: school.clone(), name: found.name.clone(), group: found.group.0, epoch: found.epoch.0 }
+}
+
+impl AdminDoor {
+    pub(super) async fn schools(&self) -> Result<Answer, Answer> {
+        let view = self.view().await?;
+        Ok(Answer::Schools(view.schools.iter().map(|(school, found)| listed(school, found)).collect()))
+    }
+
+    pub(super) async fn school_add(
+        &self,
+        school: SchoolId,
+        name: Option<String>,
+        group: Option<u32>,
+    ) -> Result<Answer, Answer> {
+        // A school's box has its name in a certificate.
+        PeerIdentity::new(Role::Box, school.as_str()).map_err(|e| refused("school-name", e.to_string()))?;
+        let new = NewSchool { school: school.clone(), name, group: group.map(Group) };
+        match self.propose(MetaCommand::SchoolAdd(new)).await? {
+            MetaAnswer::School(found) => Ok(Answer::Schools(vec![listed(&school, &found)])),
+            other => Err(refused("internal", format!("the meta group answered {other:?}"))),
+        }
+    }
+}

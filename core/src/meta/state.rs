@@ -1,0 +1,216 @@
+//! What the meta group's entries say, and the records that they lead to.
+//!
+//! Pure: `apply` sees the records and the command, and nothing else. Records stand behind keys that begin with their kind
+//! (`n/` nodes, `s/` schools); a value is a version byte and postcard.
+
+use super::SCHOOLS_MAX;
+use crate::raft::types::{Epoch, Group, NodeId};
+use schulhof_school::{Kv, KvMut};
+use schulhof_wire::{NodeName, SchoolId};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::{collections::BTreeMap, net::SocketAddr};
+
+const VERSION: u8 = 1;
+const BEGUN: &[u8] = b"begun";
+const SCHOOLS: &str = "s/";
+const NODES: &str = "n/";
+/// Longest name of a school for operators, in bytes.
+const NAME_LEN_MAX: usize = 200;
+
+/// Stored by number: add variants at the end only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MetaCommand {
+    /// From the configuration, when there is nothing yet. Once there is, it changes nothing.
+    Begin {
+        groups: u32,
+        nodes: Vec<Node>,
+        schools: Vec<NewSchool>,
+    },
+    SchoolAdd(NewSchool),
+}
+
+/// What became of a command. `code` is stable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MetaAnswer {
+    Done,
+    School(School),
+    Refused { code: String, detail: String },
+}
+
+fn refused(code: &str, detail: impl Into<String>) -> MetaAnswer {
+    MetaAnswer::Refused { code: code.into(), detail: detail.into() }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewSchool {
+    pub school: SchoolId,
+    pub name: Option<String>,
+    /// None: the one with the fewest schools.
+    pub group: Option<Group>,
+}
+
+/// Where a school is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct School {
+    pub name: Option<String>,
+    pub group: Group,
+    pub epoch: Epoch,
+}
+
+/// A core node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    pub id: NodeId,
+    pub name: NodeName,
+    pub address: SocketAddr,
+}
+
+/// Takes one command. All replicas come to the same records and the same answer.
+pub fn apply(kv: &mut dyn KvMut, command: &MetaCommand) -> MetaAnswer {
+    match command {
+        MetaCommand::Begin { groups, nodes, schools } => {
+            if groups_of(kv).is_some() {
+                return MetaAnswer::Done;
+            }
+            put(kv, BEGUN, groups);
+            for node in nodes {
+                put(kv, &key(NODES, &format!("{:020}", node.id)), node);
+            }
+            for school in schools {
+                if let refused @ MetaAnswer::Refused { .. } = add_school(kv, school) {
+                    return refused;
+                }
+            }
+            MetaAnswer::Done
+        }
+        MetaCommand::SchoolAdd(school) => add_school(kv, school),
+    }
+}
+
+fn add_school(kv: &mut dyn KvMut, new: &NewSchool) -> MetaAnswer {
+    let Some(groups) = groups_of(kv) else { return refused("not-begun", "the meta group has not begun") };
+    let at = key(SCHOOLS, new.school.as_str());
+    if get::<School>(kv, &at).is_some() {
+        return refused("school-exists", format!("{} is there already", new.school));
+    }
+    if new.name.as_ref().is_some_and(|name| name.len() > NAME_LEN_MAX) {
+        return refused("name-too-long", format!("a name has at most {NAME_LEN_MAX} bytes"));
+    }
+    let mut counts: BTreeMap<Group, usize> = (1..=groups).map(|group| (Group(group), 0)).collect();
+    let schools = all::<School>(kv, SCHOOLS);
+    if schools.len() >= SCHOOLS_MAX {
+        return refused("too-many-schools", format!("a core has at most {SCHOOLS_MAX} schools"));
+    }
+    for (_, school) in schools {
+        *counts.entry(school.group).or_default() += 1;
+    }
+    let least = counts.iter().min_by_key(|(group, count)| (**count, **group)).map(|(group, _)| *group);
+    let group = match new.group {
+        Some(group) if !counts.contains_key(&group) => {
+            return refused("unknown-group", format!("data groups are 1 to {groups}, not {group}"));
+        }
+        Some(group) => group,
+        None => least.unwrap_or(Group(1)),
+    };
+    let school = School { name: new.name.clone(), group, epoch: Epoch::FIRST };
+    put(kv, &at, &school);
+    MetaAnswer::School(school)
+}
+
+fn key(kind: &str, name: &str) -> Vec<u8> {
+    [kind.as_bytes(), name.as_bytes()].concat()
+}
+
+fn put(kv: &mut dyn KvMut, key: &[u8], value: &impl Serialize) {
+    let bytes = postcard::to_extend(value, vec![VERSION]).expect("a record has nothing that postcard cannot encode");
+    kv.put(key, &bytes);
+}
+
+/// # Panics
+/// If it was written by a newer program or is damaged: going on without a school would be worse.
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> T {
+    match bytes.split_first() {
+        Some((&VERSION, rest)) => {
+            postcard::from_bytes(rest).expect("records of this version are what this program writes")
+        }
+        other => panic!("a record of the meta group has version {:?}", other.map(|(version, _)| version)),
+    }
+}
+
+fn get<T: DeserializeOwned>(kv: &(impl Kv + ?Sized), key: &[u8]) -> Option<T> {
+    kv.get(key).map(|bytes| decode(&bytes))
+}
+
+fn all<T: DeserializeOwned>(kv: &(impl Kv + ?Sized), kind: &str) -> Vec<(String, T)> {
+    let mut found = Vec::new();
+    // '/' is followed by '0'.
+    let to = kind.replace('/', "0");
+    kv.scan(kind.as_bytes(), to.as_bytes(), false, &mut |key, value| {
+        found.push((String::from_utf8_lossy(&key[kind.len()..]).into_owned(), decode(value)));
+        true
+    });
+    found
+}
+
+/// How many data groups there are; `None` before the beginning.
+pub(super) fn groups_of(kv: &(impl Kv + ?Sized)) -> Option<u32> {
+    get(kv, BEGUN)
+}
+
+pub(super) fn schools(kv: &dyn Kv) -> BTreeMap<SchoolId, School> {
+    let schools = all::<School>(kv, SCHOOLS).into_iter();
+    schools.filter_map(|(name, school)| Some((SchoolId::new(name).ok()?, school))).collect()
+}
+
+pub(super) fn nodes(kv: &dyn Kv) -> BTreeMap<NodeId, Node> {
+    all::<Node>(kv, NODES).into_iter().map(|(_, node)| (node.id, node)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schulhof_school::MemoryKv;
+
+    fn new(school: &str, group: Option<u32>) -> NewSchool {
+        NewSchool { school: SchoolId::new(school).unwrap(), name: None, group: group.map(Group) }
+    }
+
+    fn begun() -> MemoryKv {
+        let mut kv = MemoryKv::default();
+        let node = Node { id: 1, name: NodeName::new("core-1").unwrap(), address: ([127, 0, 0, 1], 7101).into() };
+        let begin = MetaCommand::Begin { groups: 2, nodes: vec![node], schools: vec![new("nord", Some(2))] };
+        assert_eq!(apply(&mut kv, &begin), MetaAnswer::Done);
+        kv
+    }
+
+    #[test]
+    fn a_second_beginning_changes_nothing() {
+        let mut kv = begun();
+        let before = kv.clone();
+        let again = MetaCommand::Begin { groups: 9, nodes: Vec::new(), schools: vec![new("sued", None)] };
+        assert_eq!(apply(&mut kv, &again), MetaAnswer::Done);
+        assert_eq!(kv, before);
+        assert_eq!((groups_of(&kv), nodes(&kv).len(), schools(&kv).len()), (Some(2), 1, 1));
+    }
+
+    #[test]
+    fn a_school_goes_where_the_fewest_are_and_is_there_once() {
+        let mut kv = begun();
+        let mut add = |school, group| apply(&mut kv, &MetaCommand::SchoolAdd(new(school, group)));
+        let at = |group| MetaAnswer::School(School { name: None, group: Group(group), epoch: Epoch::FIRST });
+        assert_eq!(add("sued", None), at(1));
+        assert_eq!(add("west", None), at(1));
+        assert_eq!(add("ost", None), at(2));
+        assert_eq!(add("mitte", Some(2)), at(2));
+        for (school, group, code) in [("ost", None, "school-exists"), ("neu", Some(3), "unknown-group")] {
+            assert!(matches!(add(school, group), MetaAnswer::Refused { code: found, .. } if found == code), "{code}");
+        }
+        assert_eq!(schools(&kv).len(), 5);
+    }
+
+    #[test]
+    fn nothing_is_added_before_the_beginning() {
+        let refusal = apply(&mut MemoryKv::default(), &MetaCommand::SchoolAdd(new("nord", None)));
+        assert!(matches!(refusal, MetaAnswer::Refused { code, .. } if code == "not-begun"));
+    }
+}

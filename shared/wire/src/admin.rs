@@ -1,0 +1,67 @@
+//! Operator -> core over QUIC (ALPN [`ALPN_ADMIN`]): what changes the core itself. One bidirectional stream per request, frames
+//! as at the other doors (`node`): one [`Request`], one [`Answer`].
+//!
+//! Only a certificate of an operator opens this door.
+
+use crate::id::{NodeName, SchoolId};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// Version of [`Request`] and [`Answer`].
+pub const VERSION: u16 = 1;
+pub const ALPN_ADMIN: &[u8] = b"schulhof-admin/1";
+/// Largest request in bytes.
+pub const REQUEST_LEN_MAX: usize = 64 << 10;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    pub version: u16,
+    pub ask: Ask,
+}
+
+/// Variants are numbered on the wire: add at the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ask {
+    /// Answered by [`Answer::Schools`].
+    Schools,
+    /// Answered by [`Answer::Schools`] with the new one. `group`: the data group that shall hold it; none: the core chooses.
+    SchoolAdd { school: SchoolId, name: Option<String>, group: Option<u32> },
+}
+
+/// Variants are numbered on the wire: add at the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// Another node can answer this: ask there. None known: ask any, later.
+    Redirect {
+        leader: Option<Leader>,
+    },
+    /// Not now, nothing was done.
+    Busy {
+        retry_after_ms: u32,
+    },
+    /// Not so: `code` is stable.
+    Refused {
+        code: String,
+        detail: String,
+    },
+    /// It is done, and there is nothing to say about it.
+    Done,
+    Schools(Vec<School>),
+}
+
+/// Where a redirect leads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leader {
+    pub name: NodeName,
+    pub address: SocketAddr,
+}
+
+/// A school's place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct School {
+    pub school: SchoolId,
+    pub name: Option<String>,
+    pub group: u32,
+    /// Counts its places, from 1.
+    pub epoch: u64,
+}

@@ -18,6 +18,7 @@
 //! - [`door`]: HTTP: who may, within which limits, in which form; [`serve`]: the listener under it
 //! - [`link`]: the way to the core, over a line of [`dial`]
 //! - [`placement`]: where a conference goes, and its tickets; [`media`]: the process that carries it
+//! - [`gateway`]: the same doors for many schools, in the cloud
 //! - [`session`], [`clock`], [`mod@stop`], [`app`]: what the parts share
 
 pub mod app;
@@ -26,6 +27,7 @@ pub mod clock;
 pub mod config;
 pub mod dial;
 pub mod door;
+pub mod gateway;
 pub mod link;
 pub mod live;
 pub mod media;

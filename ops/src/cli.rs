@@ -22,8 +22,8 @@ pub enum Command {
     Core(NodeArgs),
     /// Run a cloud relay: forwards media that a box cannot
     Relay(NodeArgs),
-    /// Run a box: serves one school
-    Edge(NodeArgs),
+    /// Run a box, which serves one school, or the gateway, which serves all of them from the cloud
+    Edge(EdgeArgs),
     /// Run a box's media node (started by the box itself)
     Media(NodeArgs),
     /// Run the whole system with two demo schools on this machine
@@ -84,6 +84,21 @@ pub struct NodeArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct EdgeArgs {
+    /// What the node is; decides what the configuration file holds
+    #[arg(long, value_enum, default_value_t = EdgeRole::Box)]
+    pub role: EdgeRole,
+    #[command(flatten)]
+    pub node: NodeArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EdgeRole {
+    Box,
+    Gateway,
+}
+
+#[derive(Debug, Args)]
 pub struct UpArgs {
     /// Folder for data, identities, configurations and logs
     #[arg(long, value_name = "DIR", default_value = DIR_DEFAULT)]
@@ -130,6 +145,7 @@ impl Command {
         match self {
             Self::Core(_) => c"schulhof-core",
             Self::Relay(_) => c"schulhof-relay",
+            Self::Edge(args) if args.role == EdgeRole::Gateway => c"schulhof-gate",
             Self::Edge(_) => c"schulhof-edge",
             Self::Media(_) => c"schulhof-media",
             Self::Up(_) => c"schulhof-up",
@@ -160,7 +176,10 @@ impl Cli {
         match self.command {
             Command::Core(args) => node::run(&args, schulhof_core::run),
             Command::Relay(args) => node::run(&args, schulhof_core::relay::run),
-            Command::Edge(args) => node::run(&args, schulhof_edge::run),
+            Command::Edge(args) => match args.role {
+                EdgeRole::Box => node::run(&args.node, schulhof_edge::run),
+                EdgeRole::Gateway => node::run(&args.node, schulhof_edge::gateway::run),
+            },
             Command::Media(args) => node::run(&args, schulhof_net::media::run),
             Command::Up(args) => up::command(args),
             Command::Status(args) => status::command(&args),

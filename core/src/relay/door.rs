@@ -69,12 +69,16 @@ fn refused(code: &str, detail: impl Into<String>) -> FromRelay {
 }
 
 fn answer(book: &Book, present: &Present, peer: &PeerIdentity, request: ToRelay) -> FromRelay {
-    let (ToRelay::Reserve { version, .. } | ToRelay::Release { version, .. } | ToRelay::Load { version }) = request;
+    let (ToRelay::Reserve { version, .. }
+    | ToRelay::Release { version, .. }
+    | ToRelay::Load { version }
+    | ToRelay::ReserveFor { version, .. }
+    | ToRelay::ReleaseFor { version, .. }) = request;
     if version != VERSION {
         return refused("version", format!("this relay speaks version {VERSION}, not {version}"));
     }
     match (request, peer.school()) {
-        (ToRelay::Load { .. }, _) if matches!(peer.role, Role::Box | Role::Operator) => {
+        (ToRelay::Load { .. }, _) if matches!(peer.role, Role::Box | Role::Operator | Role::Gateway) => {
             let load = book.load();
             FromRelay::Load {
                 participants: present(),
@@ -84,6 +88,13 @@ fn answer(book: &Book, present: &Present, peer: &PeerIdentity, request: ToRelay)
         }
         (ToRelay::Reserve { room, participants, .. }, Some(school)) => reserve(book, school, room, participants),
         (ToRelay::Release { room, .. }, Some(school)) => {
+            book.release(&Room { school, conference: room });
+            FromRelay::Released
+        }
+        (ToRelay::ReserveFor { school, room, participants, .. }, _) if peer.role == Role::Gateway => {
+            reserve(book, school, room, participants)
+        }
+        (ToRelay::ReleaseFor { school, room, .. }, _) if peer.role == Role::Gateway => {
             book.release(&Room { school, conference: room });
             FromRelay::Released
         }

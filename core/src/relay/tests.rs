@@ -8,7 +8,7 @@ use schulhof_net::{
 };
 use schulhof_placement::TicketKeys;
 use schulhof_wire::{
-    ConferenceId,
+    ConferenceId, SchoolId,
     node::{ALPN_RESERVE, FromRelay, ToRelay, VERSION},
     ticket::NodeKind,
 };
@@ -118,6 +118,24 @@ async fn only_a_box_speaks_for_a_school() {
     assert!(matches!(operator.ask(ToRelay::Load { version: VERSION }).await, FromRelay::Load { .. }));
     let core = Client::new(&place, Role::Core, "core-1").await;
     assert!(matches!(core.ask(ToRelay::Load { version: VERSION }).await, FromRelay::Refused { .. }));
+}
+
+#[tokio::test]
+async fn a_gateway_reserves_for_the_school_that_it_names_and_a_box_cannot_name_another() {
+    let place = relay(50).await;
+    let gateway = Client::new(&place, Role::Gateway, "g-1").await;
+    let nord = Client::new(&place, Role::Box, "nord").await;
+    let school = || SchoolId::new("nord").unwrap();
+    let named = |participants| ToRelay::ReserveFor { version: VERSION, school: school(), room: math(), participants };
+    assert_eq!(gateway.ask(named(20)).await, FromRelay::Reserved);
+    // The same room, however it is named: box and gateway send their people to one place.
+    assert_eq!(nord.ask(reserve(30)).await, FromRelay::Reserved);
+    assert_eq!(place.relay.status().reserved, 30);
+    assert!(matches!(nord.ask(named(1)).await, FromRelay::Refused { code, .. } if code == "wrong-role"));
+    assert!(matches!(gateway.ask(reserve(1)).await, FromRelay::Refused { code, .. } if code == "wrong-role"));
+    let release = ToRelay::ReleaseFor { version: VERSION, school: school(), room: math() };
+    assert_eq!(gateway.ask(release).await, FromRelay::Released);
+    assert_eq!(place.relay.status().reserved, 0);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, HeaderValue, header, request::Parts},
 };
-use schulhof_wire::pass::PassClaims;
+use schulhof_wire::{pass::PassClaims, ticket::NodeKind};
 use std::sync::Arc;
 
 /// Bytes of a token in hexadecimal; anything else is not looked up.
@@ -25,10 +25,14 @@ pub struct CookieName {
 
 impl CookieName {
     /// Over plain HTTP the school is part of the name: browsers do not part cookies by port, and two boxes on one
-    /// machine would sign each other's people out.
+    /// machine would sign each other's people out, as would a box and its gateway.
     pub fn new(site: &Site) -> Self {
         let secure = site.is_https();
-        let name = if secure { "__Host-schulhof".to_owned() } else { format!("schulhof-{}", site.school) };
+        let name = match site.kind {
+            _ if secure => "__Host-schulhof".to_owned(),
+            NodeKind::Gateway => format!("schulhof-gateway-{}", site.school),
+            _ => format!("schulhof-{}", site.school),
+        };
         Self { name, secure }
     }
 

@@ -60,6 +60,16 @@ impl Refusal {
         .retry_after(60)
     }
 
+    /// At a gateway: the browser asks again soon.
+    pub fn loading() -> Self {
+        let title = "The state of the school is being loaded: try again in a moment.";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "loading", title).retry_after(1)
+    }
+
+    pub fn unknown_school() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "unknown-school", "No school is served at this address.")
+    }
+
     pub fn busy() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "The box has more to do than it can hold: try again.")
             .retry_after(2)

@@ -9,7 +9,7 @@ mod book;
 mod relay;
 
 pub use book::{Place, Placed};
-pub use relay::{RelayClient, Reservations};
+pub use relay::{RelayClient, RelayLine, Reservations};
 
 use crate::{
     clock::{Monotonic, unix_ms},

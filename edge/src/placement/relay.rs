@@ -6,11 +6,11 @@ use schulhof_net::{
     quic::{Endpoint, Expected, FrameReader, FrameWriter},
 };
 use schulhof_wire::{
-    ConferenceId,
+    ConferenceId, SchoolId,
     node::{ALPN_RESERVE, FromRelay, ToRelay, VERSION},
     ticket::{MediaNode, NodeKind},
 };
-use std::{future::Future, net::SocketAddr, pin::Pin, time::Duration};
+use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 use tokio::{sync::Mutex, time::Instant};
 
 /// A relay that has not answered by then is passed over: a person waits for the ticket.
@@ -33,8 +33,8 @@ pub trait Reservations: Send + Sync {
     fn release<'a>(&'a self, conference: &'a ConferenceId) -> Answering<'a, ()>;
 }
 
-/// A relay over QUIC.
-pub struct RelayClient {
+/// The way to a relay over QUIC.
+pub struct RelayLine {
     node: MediaNode,
     addr: SocketAddr,
     expected: Expected,
@@ -44,7 +44,35 @@ pub struct RelayClient {
     silent_until: parking_lot::Mutex<Option<Instant>>,
 }
 
+/// A relay, asked for one school.
+pub struct RelayClient {
+    line: Arc<RelayLine>,
+    /// Of a gateway; a box's certificate says it.
+    school: Option<SchoolId>,
+}
+
 impl RelayClient {
+    /// For a box.
+    pub fn new(relay: &crate::config::Relay, endpoint: Endpoint) -> anyhow::Result<Self> {
+        Ok(Self { line: Arc::new(RelayLine::new(relay, endpoint)?), school: None })
+    }
+
+    fn reserving(&self, room: ConferenceId, participants: u32) -> ToRelay {
+        match self.school.clone() {
+            Some(school) => ToRelay::ReserveFor { version: VERSION, school, room, participants },
+            None => ToRelay::Reserve { version: VERSION, room, participants },
+        }
+    }
+
+    fn releasing(&self, room: ConferenceId) -> ToRelay {
+        match self.school.clone() {
+            Some(school) => ToRelay::ReleaseFor { version: VERSION, school, room },
+            None => ToRelay::Release { version: VERSION, room },
+        }
+    }
+}
+
+impl RelayLine {
     pub fn new(relay: &crate::config::Relay, endpoint: Endpoint) -> anyhow::Result<Self> {
         Ok(Self {
             node: MediaNode { name: relay.name.clone(), kind: NodeKind::Relay, url: relay.url.clone() },
@@ -54,6 +82,11 @@ impl RelayClient {
             connection: Mutex::new(None),
             silent_until: parking_lot::Mutex::new(None),
         })
+    }
+
+    /// For one school of a gateway.
+    pub fn for_school(self: &Arc<Self>, school: &SchoolId) -> RelayClient {
+        RelayClient { line: self.clone(), school: Some(school.clone()) }
     }
 
     async fn ask(&self, request: &ToRelay) -> Option<FromRelay> {
@@ -100,18 +133,17 @@ impl RelayClient {
 
 impl Reservations for RelayClient {
     fn node(&self) -> &MediaNode {
-        &self.node
+        &self.line.node
     }
 
     fn reserve<'a>(&'a self, conference: &'a ConferenceId, participants: u32) -> Answering<'a, Reserved> {
         Box::pin(async move {
-            let request = ToRelay::Reserve { version: VERSION, room: conference.clone(), participants };
-            match self.ask(&request).await {
+            match self.line.ask(&self.reserving(conference.clone(), participants)).await {
                 Some(FromRelay::Reserved) => Reserved::Yes,
                 Some(FromRelay::Full { position, retry_after_ms }) => Reserved::Full { position, retry_after_ms },
                 Some(FromRelay::Refused { code, .. }) if code == ROOM_TOO_LARGE => Reserved::TooLarge,
                 Some(FromRelay::Refused { code, detail }) => {
-                    tracing::warn!(relay = %self.node.name, code, detail, "the relay refuses reservations");
+                    tracing::warn!(relay = %self.line.node.name, code, detail, "the relay refuses reservations");
                     Reserved::Unreachable
                 }
                 Some(FromRelay::Released | FromRelay::Load { .. }) | None => Reserved::Unreachable,
@@ -122,7 +154,7 @@ impl Reservations for RelayClient {
     fn release<'a>(&'a self, conference: &'a ConferenceId) -> Answering<'a, ()> {
         Box::pin(async move {
             // Lost: it lapses by itself.
-            self.ask(&ToRelay::Release { version: VERSION, room: conference.clone() }).await;
+            self.line.ask(&self.releasing(conference.clone())).await;
         })
     }
 }

@@ -238,6 +238,11 @@ impl Store {
         let _ = self.shared.current.subscribe().wait_for(|current| *current).await;
     }
 
+    /// Whether the store has held all that the core had, once since it was opened.
+    pub fn current(&self) -> watch::Receiver<bool> {
+        self.shared.current.subscribe()
+    }
+
     /// Tells how many operations wait for the core in the file when the store is closed, which is after its last user has
     /// let it go.
     pub fn when_closed(&self) -> oneshot::Receiver<usize> {

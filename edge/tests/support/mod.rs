@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub mod browser;
+pub mod core;
 
 use parking_lot::Mutex;
 use schulhof_edge::{
@@ -119,6 +120,12 @@ impl Log {
             }
             Ordered::Duplicate | Ordered::Gap { .. } => None,
         }
+    }
+
+    /// Hash of an account's password.
+    pub fn password(&self, account: &str) -> String {
+        let account = schulhof_school::view::account(&self.state, &id(account)).expect("an account");
+        schulhof_school::view::credentials(&self.state, &account.login).expect("credentials").password
     }
 
     pub fn head(&self) -> LogIndex {

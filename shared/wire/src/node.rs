@@ -99,6 +99,19 @@ pub enum ToRelay {
     Load {
         version: u16,
     },
+    /// As [`ToRelay::Reserve`], by a gateway for one of its schools.
+    ReserveFor {
+        version: u16,
+        school: SchoolId,
+        room: ConferenceId,
+        participants: u32,
+    },
+    /// As [`ToRelay::Release`], by a gateway.
+    ReleaseFor {
+        version: u16,
+        school: SchoolId,
+        room: ConferenceId,
+    },
 }
 
 /// A reservation that is not renewed for this long ends.

@@ -16,9 +16,11 @@
 //! - [`meta`]: which group holds which school
 //! - [`door`]: boxes, gateways and operators, to a school's log
 //! - [`admin`]: operators, to the core itself
+//! - [`backup`]: operators, to whole schools
 //! - [`relay`]: the cloud media relay
 
 pub mod admin;
+pub mod backup;
 pub mod blob;
 pub mod config;
 pub mod door;

@@ -2,6 +2,7 @@
 
 use crate::{
     admin::AdminDoor,
+    backup,
     blob::{BlobDoor, Folders},
     config::Config,
     door::Door,
@@ -19,6 +20,7 @@ use schulhof_net::{
 use schulhof_wire::{
     SchoolId,
     admin::ALPN_ADMIN,
+    backup::ALPN_BACKUP,
     blob::ALPN_BLOB,
     node::{ALPN_RAFT, ALPN_SYNC},
 };
@@ -64,7 +66,7 @@ impl Node {
         // The keys are beside the folder's version file, so the folder must be ours first.
         drop(datadir::open(&config.data, "core", DATA_VERSION)?);
         let data = config.data.join("quic");
-        let alpns = [ALPN_RAFT, ALPN_SYNC, ALPN_BLOB, ALPN_ADMIN];
+        let alpns = [ALPN_RAFT, ALPN_SYNC, ALPN_BLOB, ALPN_ADMIN, ALPN_BACKUP];
         Ok(Endpoint::bind(Options { listen: config.quic, identity: &identity, data: Some(&data), alpns: &alpns })?)
     }
 
@@ -102,7 +104,8 @@ impl Node {
         let known = Box::new(move |school: &SchoolId| for_blobs.serves(school));
         let blobs = Arc::new(BlobDoor::new(objects.clone(), groups.peers().clone(), known));
 
-        let doors = Doors { groups: groups.clone(), sync: door.clone(), blobs, admin };
+        let backup = Arc::new(backup::Door::new(groups.clone()));
+        let doors = Doors { groups: groups.clone(), sync: door.clone(), blobs, admin, backup };
         let tending = groups.clone();
         let tasks = vec![
             tokio::spawn(accept(endpoint.clone(), doors)),
@@ -161,6 +164,7 @@ struct Doors {
     sync: Arc<Door>,
     blobs: Arc<BlobDoor>,
     admin: Arc<AdminDoor>,
+    backup: Arc<backup::Door>,
 }
 
 impl Doors {
@@ -169,6 +173,7 @@ impl Doors {
             ALPN_RAFT => raft::serve(accepted, self.groups).await,
             ALPN_BLOB => self.blobs.serve(accepted).await,
             ALPN_ADMIN => self.admin.serve(accepted).await,
+            ALPN_BACKUP => self.backup.serve(accepted).await,
             _ => self.sync.serve(accepted).await,
         }
     }

@@ -1,6 +1,9 @@
 //! Commands and options of `schulhof`.
 
-use crate::{node, operate, status, up};
+use crate::{
+    backup::{self, BackupArgs, KeyArgs, RestoreArgs},
+    node, operate, status, up,
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use schulhof_wire::SchoolId;
 use std::{net::IpAddr, path::PathBuf, process::ExitCode};
@@ -33,6 +36,12 @@ pub enum Command {
     /// Schools of a running core: list, add
     #[command(subcommand)]
     School(SchoolCommand),
+    /// Take a backup of all schools: encrypted, while they are written to; only what is new since the last one is written
+    Backup(BackupArgs),
+    /// Make the key pair of a backup: the secret key into a file, the public one printed
+    BackupKey(KeyArgs),
+    /// Read a backup back
+    Restore(RestoreArgs),
     /// Print the version
     Version,
 }
@@ -149,7 +158,12 @@ impl Command {
             Self::Edge(_) => c"schulhof-edge",
             Self::Media(_) => c"schulhof-media",
             Self::Up(_) => c"schulhof-up",
-            Self::Status(_) | Self::School(_) | Self::Version => c"schulhof",
+            Self::Status(_)
+            | Self::School(_)
+            | Self::Backup(_)
+            | Self::BackupKey(_)
+            | Self::Restore(_)
+            | Self::Version => c"schulhof",
         }
     }
 
@@ -163,6 +177,9 @@ impl Command {
             Self::Up(_) => "up",
             Self::Status(_) => "status",
             Self::School(_) => "school",
+            Self::Backup(_) => "backup",
+            Self::BackupKey(_) => "backup-key",
+            Self::Restore(_) => "restore",
             Self::Version => "version",
         }
     }
@@ -184,6 +201,9 @@ impl Cli {
             Command::Up(args) => up::command(args),
             Command::Status(args) => status::command(&args),
             Command::School(command) => operate::school::command(command),
+            Command::Backup(args) => backup::backup(args),
+            Command::BackupKey(args) => backup::key(&args),
+            Command::Restore(args) => backup::restore(&args),
             Command::Version => {
                 println!("schulhof {}", env!("CARGO_PKG_VERSION"));
                 Ok(ExitCode::SUCCESS)

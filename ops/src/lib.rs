@@ -8,6 +8,8 @@
 //! - [`operate`]: an operator's commands for a running core
 //! - [`seed`]: two demo schools
 //! - [`status`]: how a running system is
+//! - [`backup`]: all schools into a folder, encrypted, and back
+//! - [`age`]: encryption to a public key
 //! - [`record`]: what `up` writes down about the processes it has started
 //! - [`http`]: a small client for loopback
 
@@ -19,6 +21,8 @@ macro_rules! say {
     }};
 }
 
+pub mod age;
+pub mod backup;
 pub mod cli;
 pub mod http;
 pub mod node;

@@ -192,7 +192,12 @@ impl Client {
     }
 
     pub async fn connect(&self, at: usize) -> quinn::Connection {
-        self.endpoint.connect(self.nodes[at].1, &Expected::AnyCore, ALPN_SYNC).await.expect("the node answers")
+        self.connect_to(at, ALPN_SYNC).await
+    }
+
+    /// At whichever door.
+    pub async fn connect_to(&self, at: usize, alpn: &[u8]) -> quinn::Connection {
+        self.endpoint.connect(self.nodes[at].1, &Expected::AnyCore, alpn).await.expect("the node answers")
     }
 
     /// A stream at a node's blob door, after the hello; and the answer to it.

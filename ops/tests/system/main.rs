@@ -4,8 +4,10 @@
 //! - `person`: somebody at a browser, by HTTP
 //! - `operate`: starting, status, stopping, restarts
 //! - `refuse`: what a node refuses at its start, and whom it turns away
+//! - `backup`: backups, and what of them is damaged
 //! - `log`: every acknowledged operation once, in one order, whatever dies
 
+mod backup;
 mod harness;
 mod log;
 mod operate;

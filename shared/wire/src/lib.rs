@@ -14,10 +14,12 @@
 //! - [`node`]: box <-> core and box <-> relay over QUIC
 //! - [`admin`]: operator <-> core over QUIC
 //! - [`blob`]: blobs, over QUIC
+//! - [`backup`]: operator <-> core over QUIC: whole schools
 //! - [`problem`]: errors as `application/problem+json` (RFC 9457)
 
 pub mod admin;
 pub mod api;
+pub mod backup;
 pub mod blob;
 pub mod id;
 pub mod live;

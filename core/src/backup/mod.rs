@@ -1,0 +1,169 @@
+//! The backup door (ALPN `schulhof-backup/1`, PROTOCOL.md section 3.9): operators, to whole schools.
+//!
+//! What this is: a school's dump on a stream, read in one transaction while writing goes on. What it must not do: answer anybody
+//! but an operator, or hold a dump open for a reader that does not read, since redb keeps the pages of that moment for it.
+
+mod dump;
+
+use crate::{
+    door::count_refused,
+    raft::{
+        Groups, ProposeError,
+        types::{Group, META, NodeId},
+    },
+};
+use schulhof_net::{
+    identity::Role,
+    quic::{Accepted, FrameError, FrameReader, FrameWriter},
+};
+use schulhof_wire::{
+    SchoolId,
+    backup::{FromCore, SCHOOLS_MAX, ToCore, VERSION},
+};
+use std::{
+    ops::Bound::{Excluded, Unbounded},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{sync::Semaphore, time::timeout};
+
+/// Whoever opens a stream asks at once.
+const QUESTION_MAX: Duration = Duration::from_secs(5);
+/// Questions are short.
+const FRAME_LEN_MAX: usize = 1 << 10;
+/// The last frame of a stream reaches the operator in this time, or never.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
+/// Dumps at once on this node: each reads as fast as the disk gives, beside the schools' own work.
+const AT_ONCE_MAX: usize = 4;
+const BUSY_RETRY_MS: u32 = 1_000;
+
+/// What all streams share.
+pub struct Door {
+    groups: Arc<Groups>,
+    at_once: Semaphore,
+}
+
+/// How a stream ends: with a last frame, or the peer is gone.
+type End = Option<FromCore>;
+
+fn refused(code: &str, detail: impl Into<String>) -> FromCore {
+    FromCore::Refused { code: code.into(), detail: detail.into() }
+}
+
+impl Door {
+    pub fn new(groups: Arc<Groups>) -> Self {
+        Self { groups, at_once: Semaphore::new(AT_ONCE_MAX) }
+    }
+
+    /// Serves one connection until it ends. QUIC bounds how many streams it has.
+    pub async fn serve(self: Arc<Self>, accepted: Accepted) {
+        let Accepted { connection, peer, .. } = accepted;
+        if peer.role != Role::Operator {
+            count_refused("wrong-role");
+            tracing::warn!(%peer, "refused at the backup door: not an operator");
+            connection.close(1u32.into(), b"the backup door is for operators");
+            return;
+        }
+        while let Ok((send, receive)) = connection.accept_bi().await {
+            let (door, peer) = (self.clone(), peer.clone());
+            tokio::spawn(async move {
+                let mut reader = FrameReader::with_limit(receive, FRAME_LEN_MAX);
+                let mut writer = FrameWriter::new(send);
+                let Some(last) = door.answer(&mut reader, &mut writer).await else { return };
+                if let FromCore::Refused { code, detail } = &last {
+                    count_refused(code);
+                    tracing::warn!(%peer, code, detail, "refused at the backup door");
+                }
+                let farewell = async {
+                    if writer.write(&last).await.is_ok() {
+                        writer.delivered().await;
+                    }
+                };
+                let _ = timeout(FAREWELL_MAX, farewell).await;
+            });
+        }
+    }
+
+    async fn answer(&self, reader: &mut FrameReader<ToCore>, writer: &mut FrameWriter<FromCore>) -> End {
+        let question = match timeout(QUESTION_MAX, reader.read()).await {
+            Ok(question) => match read(question) {
+                Ok(question) => question,
+                Err(end) => return end,
+            },
+            Err(_) => return Some(refused("malformed", "no question came")),
+        };
+        let answer = match question {
+            ToCore::Schools { version: VERSION, after } => self.schools(after).await,
+            ToCore::Dump { version: VERSION, school } => return self.dump(&school, writer).await,
+            ToCore::Schools { version, .. } | ToCore::Dump { version, .. } => {
+                Err(refused("version", format!("version {version}, this node speaks {VERSION}")))
+            }
+        };
+        Some(answer.unwrap_or_else(|instead| instead))
+    }
+
+    async fn schools(&self, after: Option<SchoolId>) -> Result<FromCore, FromCore> {
+        self.groups.catch_up(META).await.map_err(|e| self.instead(&e))?;
+        let from = after.map_or(Unbounded, Excluded);
+        let view = self.groups.view();
+        let view = view.borrow();
+        if !view.has_begun() {
+            return Err(self.redirect(None));
+        }
+        let schools = view.schools.range((from, Unbounded)).map(|(school, _)| school.clone());
+        Ok(FromCore::Schools { schools: schools.take(SCHOOLS_MAX).collect() })
+    }
+
+    async fn dump(&self, school: &SchoolId, writer: &mut FrameWriter<FromCore>) -> End {
+        let store = async {
+            let group = self.find(school).await?;
+            self.groups.confirm(group).await.map_err(|e| self.instead(&e))?;
+            let handle = self.groups.get(group).ok_or_else(|| self.redirect(None))?;
+            Ok(handle.store.clone())
+        };
+        let store = match store.await {
+            Ok(store) => store,
+            Err(instead) => return Some(instead),
+        };
+        let Ok(_permit) = self.at_once.try_acquire() else { return Some(busy()) };
+        dump::send(store, school, writer).await
+    }
+
+    /// Which group has the school, as this node knows after all that was decided before.
+    async fn find(&self, school: &SchoolId) -> Result<Group, FromCore> {
+        self.groups.catch_up(META).await.map_err(|e| self.instead(&e))?;
+        let view = self.groups.view();
+        let view = view.borrow();
+        if !view.has_begun() {
+            return Err(self.redirect(None));
+        }
+        let place = view.schools.get(school).map(|school| school.group);
+        place.ok_or_else(|| refused("unknown-school", format!("{school} is not served here")))
+    }
+
+    fn instead(&self, error: &ProposeError) -> FromCore {
+        match error {
+            ProposeError::NotLeader(leader) => self.redirect(*leader),
+            ProposeError::Unavailable(detail) => {
+                tracing::warn!("the backup door waits: {detail}");
+                self.redirect(None)
+            }
+        }
+    }
+
+    fn redirect(&self, leader: Option<NodeId>) -> FromCore {
+        FromCore::Redirect { leader: leader.and_then(|id| self.groups.peers().name(id)) }
+    }
+}
+
+fn busy() -> FromCore {
+    FromCore::Busy { retry_after_ms: BUSY_RETRY_MS }
+}
+
+fn read(frame: Result<Option<ToCore>, FrameError>) -> Result<ToCore, End> {
+    match frame {
+        Ok(Some(frame)) => Ok(frame),
+        Err(e) if e.is_malformed() => Err(Some(refused("malformed", e.to_string()))),
+        Ok(None) | Err(_) => Err(None),
+    }
+}

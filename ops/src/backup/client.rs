@@ -1,0 +1,180 @@
+//! The core's backup door from the operator's side: finds who leads a school's group, and goes on elsewhere when a node dies.
+
+use anyhow::{Context as _, bail};
+use schulhof_core::state::school::SchoolChunk;
+use schulhof_net::{
+    identity::{PeerIdentity, Role},
+    quic::{Endpoint, Expected, FrameReader, FrameWriter},
+};
+use schulhof_wire::{
+    NodeName, SchoolId,
+    backup::{ALPN_BACKUP, FromCore, SCHOOLS_MAX, ToCore, VERSION},
+};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
+
+/// An election takes about a second; a core that answers nothing for so long has no majority.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// Between two tries when nobody leads yet.
+const RETRY_EVERY: Duration = Duration::from_millis(200);
+/// A node that sends no frame for this long is given up.
+const FRAME_MAX: Duration = Duration::from_secs(15);
+
+/// A core node and where it listens.
+#[derive(Debug, Clone)]
+pub struct Core {
+    pub name: NodeName,
+    pub addr: SocketAddr,
+}
+
+/// All core nodes, as an operator reaches them.
+pub struct Cores {
+    endpoint: Endpoint,
+    nodes: Vec<Core>,
+    connections: Mutex<BTreeMap<NodeName, quinn::Connection>>,
+}
+
+/// How one try on one node ended, other than well.
+enum Missed {
+    Elsewhere(Option<NodeName>),
+    Later(Duration),
+    /// Trying again does not help.
+    Never(anyhow::Error),
+    Failed(anyhow::Error),
+}
+
+impl Cores {
+    pub fn new(endpoint: Endpoint, nodes: Vec<Core>) -> Self {
+        Self { endpoint, nodes, connections: Mutex::default() }
+    }
+
+    /// All schools that are served.
+    pub async fn schools(&self) -> anyhow::Result<Vec<SchoolId>> {
+        let mut all: Vec<SchoolId> = Vec::new();
+        loop {
+            let question = ToCore::Schools { version: VERSION, after: all.last().cloned() };
+            let page = self.until_answered("the list of schools", async |node| {
+                let mut answers = self.ask(node, &question).await.map_err(Missed::Failed)?;
+                match next(&mut answers).await? {
+                    FromCore::Schools { schools } => Ok(schools),
+                    other => Err(unexpected(&other)),
+                }
+            });
+            let page = page.await?;
+            let more = page.len() >= SCHOOLS_MAX;
+            all.extend(page);
+            if !more {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Gives each chunk of a school's dump to `take`, encoded and decoded, in order. A dump that is cut begins anew, with `Begin`.
+    pub async fn dump(
+        &self,
+        school: &SchoolId,
+        mut take: impl AsyncFnMut(Vec<u8>, SchoolChunk) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let question = ToCore::Dump { version: VERSION, school: school.clone() };
+        self.until_answered(&format!("the data of {school}"), async |node| {
+            let mut answers = self.ask(node, &question).await.map_err(Missed::Failed)?;
+            loop {
+                match next(&mut answers).await? {
+                    FromCore::Chunk { bytes } => {
+                        let chunk = SchoolChunk::decode(&bytes).map_err(|e| Missed::Failed(anyhow::anyhow!(e)))?;
+                        take(bytes, chunk).await.map_err(Missed::Never)?;
+                    }
+                    FromCore::Whole => return Ok(()),
+                    other => return Err(unexpected(&other)),
+                }
+            }
+        })
+        .await
+    }
+
+    /// Tries nodes, the one that others name first, until one has answered or none did for too long.
+    async fn until_answered<R>(
+        &self,
+        what: &str,
+        mut on: impl AsyncFnMut(&Core) -> Result<R, Missed>,
+    ) -> anyhow::Result<R> {
+        let (mut turn, mut target) = (0, None);
+        let started = Instant::now();
+        let mut last = anyhow::anyhow!("no core node answers");
+        loop {
+            let node = target.take().unwrap_or(&self.nodes[turn % self.nodes.len()]);
+            turn += 1;
+            let pause = match on(node).await {
+                Ok(answer) => return Ok(answer),
+                Err(Missed::Never(error)) => return Err(error).with_context(|| what.to_owned()),
+                Err(Missed::Elsewhere(leader)) => {
+                    target = leader.and_then(|leader| self.nodes.iter().find(|node| node.name == leader));
+                    if target.is_some() { Duration::ZERO } else { RETRY_EVERY }
+                }
+                Err(Missed::Later(pause)) => {
+                    target = Some(node);
+                    pause
+                }
+                Err(Missed::Failed(error)) => {
+                    self.connections.lock().await.remove(&node.name);
+                    last = error.context(node.name.to_string());
+                    RETRY_EVERY
+                }
+            };
+            if started.elapsed() > SILENCE_MAX && target.is_none() {
+                return Err(last).with_context(|| format!("{what}: nothing in {} s", SILENCE_MAX.as_secs()));
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn ask(&self, node: &Core, question: &ToCore) -> anyhow::Result<FrameReader<FromCore>> {
+        let connection = self.connection(node).await?;
+        let (send, receive) = connection.open_bi().await?;
+        let mut writer = FrameWriter::new(send);
+        writer.write(question).await?;
+        writer.finish();
+        Ok(FrameReader::new(receive))
+    }
+
+    async fn connection(&self, node: &Core) -> anyhow::Result<quinn::Connection> {
+        let mut connections = self.connections.lock().await;
+        if let Some(open) = connections.get(&node.name).filter(|open| open.close_reason().is_none()) {
+            return Ok(open.clone());
+        }
+        let expected = Expected::Node(PeerIdentity::new(Role::Core, node.name.as_str())?);
+        let connection = self.endpoint.connect(node.addr, &expected, ALPN_BACKUP).await?;
+        connections.insert(node.name.clone(), connection.clone());
+        Ok(connection)
+    }
+}
+
+async fn next(answers: &mut FrameReader<FromCore>) -> Result<FromCore, Missed> {
+    let failed = |why: String| Missed::Failed(anyhow::anyhow!(why));
+    match timeout(FRAME_MAX, answers.read()).await {
+        Ok(Ok(Some(answer))) => Ok(answer),
+        Ok(Ok(None)) => Err(failed("the node ended the stream early".into())),
+        Ok(Err(e)) => Err(failed(e.to_string())),
+        Err(_) => Err(failed(format!("nothing came for {} s", FRAME_MAX.as_secs()))),
+    }
+}
+
+fn unexpected(answer: &FromCore) -> Missed {
+    match answer {
+        FromCore::Redirect { leader } => Missed::Elsewhere(leader.clone()),
+        FromCore::Busy { retry_after_ms } => Missed::Later(Duration::from_millis((*retry_after_ms).into())),
+        FromCore::Refused { code, detail } => Missed::Never(anyhow::anyhow!("the core refuses: {code}: {detail}")),
+        FromCore::Schools { .. } | FromCore::Chunk { .. } | FromCore::Whole => {
+            Missed::Failed(anyhow::anyhow!("an answer to another question"))
+        }
+    }
+}
+
+/// `NAME=ADDRESS`, as on the command line.
+pub fn parse_core(text: &str) -> anyhow::Result<Core> {
+    let Some((name, addr)) = text.split_once('=') else { bail!("not NAME=ADDRESS:PORT") };
+    Ok(Core { name: NodeName::new(name).context("the name")?, addr: addr.parse().context("the address")? })
+}

@@ -6,6 +6,7 @@
 //!
 //! - [`cluster`]: core nodes and boxes as processes, with lines that can be cut
 //! - [`torture`]: kills, pauses and cuts them while people write, and then looks for what is lost or there twice
+//! - [`gateway`]: how soon a gateway serves a large school, and what a box with it costs
 //! - [`client`]: one light WebRTC client, sans-IO
 //! - [`http`], [`control`]: its way to a media node's door
 //! - [`process`]: a media process, and what it costs
@@ -16,6 +17,7 @@ pub mod client;
 pub mod cluster;
 pub mod control;
 pub mod floor;
+pub mod gateway;
 pub mod http;
 pub mod media;
 pub mod process;

@@ -1,7 +1,7 @@
 //! `schulhof-bench`: measures a running piece of the product from outside. See `schulhof-bench media --help`.
 
 use clap::{Parser, Subcommand};
-use schulhof_bench::{media, torture};
+use schulhof_bench::{gateway, media, torture};
 use std::{path::PathBuf, process::ExitCode};
 
 #[derive(Parser)]
@@ -15,6 +15,8 @@ struct Cli {
 enum Command {
     /// One publisher to N subscribers through a media process, beside the floor of this machine
     Media(media::Args),
+    /// Time until a gateway serves a large school, and what a box with it costs at rest
+    Gateway(gateway::Args),
     /// Kill, pause and cut off processes while people write; then look for what is lost or there twice
     Torture(torture::Args),
     /// Be the media node: what `media` starts when the product is not built
@@ -29,6 +31,7 @@ fn main() -> anyhow::Result<ExitCode> {
     schulhof_net::lifeline::hold()?;
     match Cli::parse().command {
         Command::Media(args) => media::run(&args)?,
+        Command::Gateway(args) => return gateway::run(&args),
         Command::Torture(args) => return torture::run(&args),
         Command::Node { config } => {
             let config = schulhof_net::config::load(&config)?;

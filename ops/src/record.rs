@@ -22,6 +22,7 @@ pub enum Kind {
     Core,
     Relay,
     Box,
+    Gateway,
 }
 
 impl Kind {
@@ -30,6 +31,7 @@ impl Kind {
             Self::Core => "core",
             Self::Relay => "relay",
             Self::Box => "box",
+            Self::Gateway => "gateway",
         }
     }
 }
@@ -46,6 +48,9 @@ pub struct NodeRecord {
     pub admin: String,
     /// What others reach: a box's web address, a relay's media address, a core node's QUIC address.
     pub url: String,
+    /// Of a box: where its browsers go when it cannot be reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<String>,
     /// A box's own media node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media: Option<MediaRecord>,

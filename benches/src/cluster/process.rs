@@ -23,7 +23,8 @@ pub struct Process {
     pub name: String,
     pub admin: SocketAddr,
     program: PathBuf,
-    subcommand: &'static str,
+    /// Subcommand and options before the configuration.
+    command: Vec<&'static str>,
     dir: PathBuf,
     log: &'static str,
     child: Mutex<Option<Child>>,
@@ -44,8 +45,20 @@ impl Process {
         admin: SocketAddr,
         log: &'static str,
     ) -> Self {
-        let (program, dir) = (program.to_owned(), dir.to_owned());
-        Self { name, admin, program, subcommand, dir, log, child: Mutex::new(None) }
+        Self::with_options(program, &[subcommand], dir, name, admin, log)
+    }
+
+    /// As [`Process::new`], of a subcommand with options.
+    pub fn with_options(
+        program: &Path,
+        command: &[&'static str],
+        dir: &Path,
+        name: String,
+        admin: SocketAddr,
+        log: &'static str,
+    ) -> Self {
+        let (program, dir, command) = (program.to_owned(), dir.to_owned(), command.to_vec());
+        Self { name, admin, program, command, dir, log, child: Mutex::new(None) }
     }
 
     /// Starts it; its output goes to `log` in its folder.
@@ -54,7 +67,7 @@ impl Process {
         ensure!(child.is_none(), "{} runs already", self.name);
         let log = File::options().create(true).append(true).open(self.log_file())?;
         let mut command = Command::new(&self.program);
-        command.arg(self.subcommand).arg("--config").arg(self.dir.join("config.toml")).env("RUST_LOG", self.log);
+        command.args(&self.command).arg("--config").arg(self.dir.join("config.toml")).env("RUST_LOG", self.log);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let started = lifeline::tie(&mut command).spawn();
         *child = Some(started.with_context(|| format!("cannot start {}", self.program.display()))?);

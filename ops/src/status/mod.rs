@@ -49,7 +49,7 @@ pub struct SchoolStatus {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NodeStatus {
     pub name: String,
-    /// `core`, `relay`, `box`, `box-media`.
+    /// `core`, `relay`, `gateway`, `box`, `box-media`.
     pub kind: String,
     pub pid: Option<u32>,
     pub restarts: u32,

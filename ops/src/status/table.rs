@@ -49,6 +49,9 @@ fn detail(node: &NodeStatus) -> String {
         "relay" | "box-media" if node.status.is_object() => {
             format!("{} of {} people in {} rooms", number("participants"), number("participants_max"), number("rooms"))
         }
+        "gateway" if node.status.is_object() => {
+            format!("{} of {} schools open, {} waiting", number("open"), number("schools"), number("pending"))
+        }
         "box" if node.status.is_object() => format!("head {}, {} waiting", number("head"), number("pending")),
         _ => String::new(),
     };

@@ -1,7 +1,8 @@
 //! The nodes' configuration files, from the structs that the nodes themselves read. Written anew at each start: ports and
 //! addresses follow the options of `up`.
 
-use super::layout::{CORES, Layout, OWN_PROGRAM, RELAY, RELAY_PARTICIPANTS, SCHOOLS};
+use super::identities::Keys;
+use super::layout::{CORES, GATEWAY, Layout, OWN_PROGRAM, RELAY, RELAY_PARTICIPANTS, SCHOOLS};
 use anyhow::Context as _;
 use schulhof_placement::{Budget, TicketKeys};
 use schulhof_wire::{NodeName, SchoolId, ticket::NodeKind};
@@ -19,12 +20,13 @@ const STATE_CACHE_MIB: usize = 32;
 const HEADER: &str = "# Written by `schulhof up` at each start; changes made here are lost.\n";
 
 /// Writes all of them.
-pub fn write(layout: &Layout, ticket_keys: &TicketKeys) -> anyhow::Result<()> {
+pub fn write(layout: &Layout, keys: &Keys) -> anyhow::Result<()> {
     for index in 0..CORES.len() {
         let config = core(layout, index)?;
         save(&layout.config(config.name.as_str()), &config)?;
     }
-    save(&layout.config(RELAY), &relay(layout, ticket_keys)?)?;
+    save(&layout.config(RELAY), &relay(layout, &keys.tickets)?)?;
+    save(&layout.config(GATEWAY), &gateway(layout, &keys.boxes)?)?;
     for (index, school) in SCHOOLS.iter().enumerate() {
         save(&layout.config(school.id), &edge(layout, index)?)?;
     }
@@ -83,10 +85,50 @@ fn relay(layout: &Layout, ticket_keys: &TicketKeys) -> anyhow::Result<schulhof_c
     })
 }
 
+fn gateway(layout: &Layout, keys: &TicketKeys) -> anyhow::Result<schulhof_edge::gateway::Config> {
+    use schulhof_edge::gateway::config::{Config, School};
+    let school = |(index, school): (usize, &super::layout::School)| {
+        let id = SchoolId::new(school.id)?;
+        Ok(School {
+            url: Some(layout.public_url(layout.ports.gateway_http[index])),
+            keys: keys.get(&id).map(<[_]>::to_vec).unwrap_or_default(),
+            boxes: vec![layout.public_url(layout.ports.box_http[index])],
+            id,
+        })
+    };
+    Ok(Config {
+        name: NodeName::new(GATEWAY)?,
+        http: layout.ports.gateway_http.map(|port| layout.open(port)).to_vec(),
+        url: None,
+        tls: None,
+        data: layout.data(GATEWAY),
+        disk_mib: 2_048,
+        open_max: SCHOOLS.len(),
+        idle_s: 600,
+        store_cache_mib: 8,
+        identity: layout.identity(GATEWAY),
+        admin: Layout::inside(layout.ports.gateway_admin),
+        core: edge_cores(layout)?,
+        relay: vec![edge_relay(layout)?],
+        school: SCHOOLS.iter().enumerate().map(school).collect::<anyhow::Result<_>>()?,
+    })
+}
+
+fn edge_cores(layout: &Layout) -> anyhow::Result<Vec<schulhof_edge::config::Core>> {
+    layout.cores().map(|(name, addr)| Ok(schulhof_edge::config::Core { name: NodeName::new(name)?, addr })).collect()
+}
+
+fn edge_relay(layout: &Layout) -> anyhow::Result<schulhof_edge::config::Relay> {
+    Ok(schulhof_edge::config::Relay {
+        name: NodeName::new(RELAY)?,
+        addr: Layout::inside(layout.ports.relay_quic),
+        url: layout.public_url(layout.ports.relay_media),
+    })
+}
+
 fn edge(layout: &Layout, index: usize) -> anyhow::Result<schulhof_edge::Config> {
     let school = &SCHOOLS[index];
     let media_port = layout.ports.box_media[index];
-    let cores = layout.cores().map(|(name, addr)| Ok(schulhof_edge::config::Core { name: NodeName::new(name)?, addr }));
     Ok(schulhof_edge::Config {
         name: NodeName::new(school.id)?,
         http: layout.open(layout.ports.box_http[index]),
@@ -95,15 +137,11 @@ fn edge(layout: &Layout, index: usize) -> anyhow::Result<schulhof_edge::Config> 
         tls: None,
         data: layout.data(school.id),
         store_cache_mib: 16,
-        gateway: None,
+        gateway: Some(layout.public_url(layout.ports.gateway_http[index])),
         identity: layout.identity(school.id),
         admin: Layout::inside(layout.ports.box_admin[index]),
-        core: cores.collect::<anyhow::Result<_>>()?,
-        relay: vec![schulhof_edge::config::Relay {
-            name: NodeName::new(RELAY)?,
-            addr: Layout::inside(layout.ports.relay_quic),
-            url: layout.public_url(layout.ports.relay_media),
-        }],
+        core: edge_cores(layout)?,
+        relay: vec![edge_relay(layout)?],
         media: Some(schulhof_edge::config::Media {
             listen: layout.open(media_port),
             url: layout.public_url(media_port),

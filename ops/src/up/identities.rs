@@ -1,18 +1,26 @@
 //! Identities of all nodes by one CA, and the boxes' ticket keys. What is there already stays as it is, right or wrong:
 //! the node itself judges it.
 
-use super::layout::{CA, CORES, Layout, OPERATOR, OPERATOR_NAME, RELAY, SCHOOLS};
+use super::layout::{CA, CORES, GATEWAY, Layout, OPERATOR, OPERATOR_NAME, RELAY, SCHOOLS};
 use anyhow::Context as _;
 use schulhof_net::identity::{CERTIFICATE_FILE, Ca, KEY_FILE, Role};
 use schulhof_placement::{TicketKey, TicketKeys};
 use schulhof_wire::SchoolId;
 use std::{fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path};
 
-/// A box's private ticket key, beside its certificate.
+/// The private ticket key of a box or gateway, beside its certificate.
 pub const TICKET_KEY_FILE: &str = "ticket.pk8";
 
-/// Makes what is missing; gives the boxes' public ticket keys.
-pub fn prepare(layout: &Layout) -> anyhow::Result<TicketKeys> {
+/// Public ticket keys.
+pub struct Keys {
+    /// Who signs passes: each school's box.
+    pub boxes: TicketKeys,
+    /// Who signs tickets: the box, and the gateway for all schools.
+    pub tickets: TicketKeys,
+}
+
+/// Makes what is missing; gives the public ticket keys.
+pub fn prepare(layout: &Layout) -> anyhow::Result<Keys> {
     let ca_dir = layout.node(CA);
     let ca = if ca_dir.join(KEY_FILE).exists() {
         Ca::load(&ca_dir)?
@@ -26,13 +34,19 @@ pub fn prepare(layout: &Layout) -> anyhow::Result<TicketKeys> {
     }
     issue(&ca, Role::Relay, RELAY, &layout.identity(RELAY))?;
     issue(&ca, Role::Operator, OPERATOR_NAME, &layout.identity(OPERATOR))?;
-    let mut keys = TicketKeys::default();
+    issue(&ca, Role::Gateway, GATEWAY, &layout.identity(GATEWAY))?;
+    let of_gateway = ticket_key(&layout.identity(GATEWAY))?.public();
+    let mut boxes = TicketKeys::default();
+    let mut tickets = TicketKeys::default();
     for school in &SCHOOLS {
         let dir = layout.identity(school.id);
         issue(&ca, Role::Box, school.id, &dir)?;
-        keys.insert(SchoolId::new(school.id)?, ticket_key(&dir)?.public());
+        let (id, key) = (SchoolId::new(school.id)?, ticket_key(&dir)?.public());
+        boxes.insert(id.clone(), key);
+        tickets.insert(id.clone(), key);
+        tickets.insert(id, of_gateway);
     }
-    Ok(keys)
+    Ok(Keys { boxes, tickets })
 }
 
 fn issue(ca: &Ca, role: Role, name: &str, dir: &Path) -> anyhow::Result<()> {

@@ -10,6 +10,8 @@ pub const OWN_PROGRAM: &str = "/proc/self/exe";
 /// Votes are cast by three nodes: one may fail.
 pub const CORES: [&str; 3] = ["core-1", "core-2", "core-3"];
 pub const RELAY: &str = "relay-1";
+/// For both schools, each at a port of its own, so that it works with any host name.
+pub const GATEWAY: &str = "gateway-1";
 /// Folder of the operator's identity, with which the schools are seeded.
 pub const OPERATOR: &str = "operator";
 /// Name in the operator's certificate.
@@ -42,11 +44,13 @@ pub const RELAY_PARTICIPANTS: u32 = 500;
 pub struct Ports {
     pub box_http: [u16; 2],
     pub box_media: [u16; 2],
+    pub gateway_http: [u16; 2],
     pub relay_media: u16,
     pub core_quic: [u16; 3],
     pub relay_quic: u16,
     pub core_admin: [u16; 3],
     pub relay_admin: u16,
+    pub gateway_admin: u16,
     pub box_admin: [u16; 2],
     pub box_media_admin: [u16; 2],
 }
@@ -56,17 +60,19 @@ impl Ports {
     pub const FIXED: Self = Self {
         box_http: [8080, 8081],
         box_media: [8480, 8481],
+        gateway_http: [8090, 8091],
         relay_media: 8490,
         core_quic: [7101, 7102, 7103],
         relay_quic: 7190,
         core_admin: [9101, 9102, 9103],
         relay_admin: 9190,
+        gateway_admin: 9170,
         box_admin: [9180, 9181],
         box_media_admin: [9580, 9581],
     };
 
     /// How many [`Ports::from_base`] takes.
-    pub const COUNT: u16 = 17;
+    pub const COUNT: u16 = 20;
 
     /// One after the other. `None` if they do not all fit below 65536.
     pub fn from_base(base: u16) -> Option<Self> {
@@ -76,11 +82,13 @@ impl Ports {
         Some(Self {
             box_http: [take(), take()],
             box_media: [take(), take()],
+            gateway_http: [take(), take()],
             relay_media: take(),
             core_quic: [take(), take(), take()],
             relay_quic: take(),
             core_admin: [take(), take(), take()],
             relay_admin: take(),
+            gateway_admin: take(),
             box_admin: [take(), take()],
             box_media_admin: [take(), take()],
         })

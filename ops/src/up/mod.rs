@@ -21,7 +21,7 @@ use crate::{
     record::{self, Kind, MediaRecord, NodeRecord, Record},
 };
 use anyhow::{Context as _, bail};
-use layout::{CA, CORES, Layout, OPERATOR, OWN_PROGRAM, RELAY, SCHOOLS};
+use layout::{CA, CORES, GATEWAY, Layout, OPERATOR, OWN_PROGRAM, RELAY, SCHOOLS};
 use process::{Event, Keeper, Spec};
 use schulhof_net::{
     datadir,
@@ -89,14 +89,14 @@ async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
 
 /// Makes the identities that are missing, and writes the configurations. Starts nothing.
 pub fn prepare(layout: &Layout) -> anyhow::Result<()> {
-    let ticket_keys = identities::prepare(layout)?;
-    configs::write(layout, &ticket_keys)
+    let keys = identities::prepare(layout)?;
+    configs::write(layout, &keys)
 }
 
 /// Removes what `up` has made, and nothing else.
 fn wipe(dir: &std::path::Path) -> anyhow::Result<()> {
     let schools = SCHOOLS.iter().map(|s| s.id);
-    for name in CORES.into_iter().chain(schools).chain([RELAY, OPERATOR, CA]) {
+    for name in CORES.into_iter().chain(schools).chain([RELAY, GATEWAY, OPERATOR, CA]) {
         let path = dir.join(name);
         if path.exists() {
             fs::remove_dir_all(&path).with_context(|| path.display().to_string())?;
@@ -134,10 +134,11 @@ impl System {
         let nodes = nodes(&layout);
         let mut keepers = Vec::new();
         for node in &nodes {
-            let subcommand = match node.kind {
-                Kind::Core => "core",
-                Kind::Relay => "relay",
-                Kind::Box => "edge",
+            let subcommand: &[&str] = match node.kind {
+                Kind::Core => &["core"],
+                Kind::Relay => &["relay"],
+                Kind::Box => &["edge"],
+                Kind::Gateway => &["edge", "--role", "gateway"],
             };
             let spec = Spec { program: OWN_PROGRAM.into(), subcommand, json_logs: args.json_logs, node: node.clone() };
             keepers.push((node.kind, Keeper::start(spec, tell.clone())));
@@ -251,7 +252,7 @@ impl System {
 
     /// Boxes first, which still hand their last operations to the core; the core last. A second signal kills at once.
     async fn stop(mut self, again: &mut (impl Future<Output = ()> + Unpin)) {
-        for kind in [Kind::Box, Kind::Relay, Kind::Core] {
+        for kind in [Kind::Box, Kind::Gateway, Kind::Relay, Kind::Core] {
             let keepers = || self.keepers.iter().filter(|(k, _)| *k == kind);
             keepers().for_each(|(_, keeper)| keeper.stop());
             for (_, keeper) in self.keepers.iter_mut().filter(|(k, _)| *k == kind) {
@@ -276,6 +277,7 @@ fn nodes(layout: &Layout) -> Vec<NodeRecord> {
         restarts: 0,
         admin: admin(admin_port),
         url,
+        gateway: None,
         media,
         config: layout.config(name),
         data: layout.data(name),
@@ -290,9 +292,11 @@ fn nodes(layout: &Layout) -> Vec<NodeRecord> {
     let relay = node(RELAY, Kind::Relay, ports.relay_admin, layout.public_url(ports.relay_media), None);
     let boxes = SCHOOLS.iter().enumerate().map(|(i, school)| {
         let media = MediaRecord { url: layout.public_url(ports.box_media[i]), admin: admin(ports.box_media_admin[i]) };
-        node(school.id, Kind::Box, ports.box_admin[i], layout.public_url(ports.box_http[i]), Some(media))
+        let own = node(school.id, Kind::Box, ports.box_admin[i], layout.public_url(ports.box_http[i]), Some(media));
+        NodeRecord { gateway: Some(layout.public_url(ports.gateway_http[i])), ..own }
     });
-    cores.chain([relay]).chain(boxes).collect()
+    let gateway = node(GATEWAY, Kind::Gateway, ports.gateway_admin, layout.public_url(ports.gateway_http[0]), None);
+    cores.chain([relay, gateway]).chain(boxes).collect()
 }
 
 #[cfg(test)]

@@ -16,9 +16,9 @@ use std::{
 };
 
 const BLOCKS_FROM: u16 = 20_000;
-const BLOCK_LEN: u16 = 20;
-/// 600 blocks up to port 32000.
-const BLOCKS: u16 = 600;
+const BLOCK_LEN: u16 = 24;
+/// 500 blocks up to port 32000.
+const BLOCKS: u16 = 500;
 /// With so many failures something else is wrong.
 const TRIES_MAX: usize = 100;
 

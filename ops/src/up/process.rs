@@ -38,8 +38,8 @@ const LAST_LINE_MAX: u64 = 4 << 10;
 #[derive(Debug, Clone)]
 pub struct Spec {
     pub program: PathBuf,
-    /// `core`, `relay`, `edge`.
-    pub subcommand: &'static str,
+    /// `core`, `relay`, `edge`, with its options.
+    pub subcommand: &'static [&'static str],
     pub json_logs: bool,
     pub node: NodeRecord,
 }
@@ -142,7 +142,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 fn spawn(spec: &Spec) -> anyhow::Result<Child> {
     let log = open_log(&spec.node.log).with_context(|| spec.node.log.display().to_string())?;
     let mut command = std::process::Command::new(&spec.program);
-    command.arg0("schulhof").arg(spec.subcommand).arg("--config").arg(&spec.node.config);
+    command.arg0("schulhof").args(spec.subcommand).arg("--config").arg(&spec.node.config);
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     if spec.json_logs {
         command.env(LOG_ENV, "json");
@@ -249,13 +249,14 @@ mod tests {
             restarts: 0,
             admin: "http://127.0.0.1:1".into(),
             url: String::new(),
+            gateway: None,
             media: None,
             config: dir.join("config.toml"),
             data: dir.join("data"),
             identity: dir.join("identity"),
             log: dir.join("log"),
         };
-        Spec { program: program.into(), subcommand: "core", json_logs: false, node }
+        Spec { program: program.into(), subcommand: &["core"], json_logs: false, node }
     }
 
     #[tokio::test]

@@ -28,6 +28,9 @@ pub fn table(layout: &Layout, record: &Record) -> String {
         line(format!("    pupils of {:<4} {}, ...", class.id, logins(pupils)));
         line(format!("    administrator  {}", demo.admin.login));
         line(format!("    password       {PASSWORD} (all of them)"));
+        if let Some(gateway) = &node.gateway {
+            line(format!("    over the cloud {gateway}"));
+        }
         line(String::new());
     }
     line(format!("{:<10} {:<28} {:<24} LOG", "NODE", "ADDRESS", "ADMIN"));

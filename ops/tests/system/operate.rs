@@ -31,9 +31,9 @@ async fn status_shows_who_leads_and_killed_nodes_come_back() {
     })
     .await;
     let kinds: Vec<_> = status.nodes.iter().map(|n| n.kind.as_str()).collect();
-    assert_eq!(kinds, ["core", "core", "core", "relay", "box", "box-media", "box", "box-media"]);
+    assert_eq!(kinds, ["core", "core", "core", "relay", "gateway", "box", "box-media", "box", "box-media"]);
 
-    for name in ["core-2", "relay-1", "nord"] {
+    for name in ["core-2", "relay-1", "gateway-1", "nord"] {
         let before = system.pid(name);
         system.kill(name);
         until("it runs again", SOON, async || {

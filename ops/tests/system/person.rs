@@ -9,13 +9,19 @@ use schulhof_ops::{
 use schulhof_school::{Body, view::MessageView};
 use schulhof_wire::{
     DeviceId, Hlc, RoomId, Seq,
-    api::{DeviceMarks, LoginRequest, Page, SubmitAnswer, SubmitRequest, SubmitState, Submitted},
+    api::{DeviceMarks, LoginRequest, Page, SessionView, SubmitAnswer, SubmitRequest, SubmitState, Submitted},
+    pass::GatewayView,
 };
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub struct Person {
+    /// Of the page.
+    origin: String,
+    /// Of the node that serves it.
     url: String,
     cookie: String,
+    /// For the gateway, in place of the cookie.
+    pass: Option<String>,
     pub device: DeviceId,
     last: u64,
 }
@@ -29,11 +35,36 @@ impl Person {
         assert_eq!(answer.status, 200, "{}", answer.text());
         let cookie = answer.header("set-cookie").expect("a session").split(';').next().unwrap().to_owned();
         let device = DeviceId::new(format!("test-{:032x}", rand::random::<u128>())).unwrap();
-        Self { url: url.to_owned(), cookie, device, last: 0 }
+        Self { origin: url.to_owned(), url: url.to_owned(), cookie, pass: None, device, last: 0 }
+    }
+
+    /// Where the box says that this person can go, with the pass that it gives.
+    pub async fn way_out(&self) -> GatewayView {
+        self.get::<SessionView>("/api/session").await.unwrap().gateway.expect("a gateway")
+    }
+
+    /// The page goes on over the gateway.
+    pub fn go_to(&mut self, gateway: &GatewayView) {
+        self.url.clone_from(&gateway.url);
+        self.pass = Some(gateway.pass.clone());
+    }
+
+    /// And back.
+    pub fn return_to_box(&mut self) {
+        self.url.clone_from(&self.origin);
+        self.pass = None;
+    }
+
+    pub async fn session(&self) -> Result<SessionView, String> {
+        self.get("/api/session").await
     }
 
     async fn send(&self, method: &str, path: &str, body: Option<&[u8]>) -> Result<Answer, HttpError> {
-        send(method, &self.url, path, &self.cookie, body).await
+        let Some(pass) = &self.pass else { return send(method, &self.url, path, &self.cookie, body).await };
+        let authorization = format!("Bearer {pass}");
+        let headers =
+            [("authorization", authorization.as_str()), ("origin", &self.origin), ("content-type", "application/json")];
+        http::request(method, &format!("{}{path}", self.url), &headers, body).await
     }
 
     async fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, String> {

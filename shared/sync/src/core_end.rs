@@ -185,6 +185,8 @@ impl CoreSession {
             .count();
         entries.truncate(fits);
         self.cursor = entries.last()?.index;
+        // What was read may be newer than what was said to be there.
+        self.head = self.head.max(self.cursor);
         Some(ToBox::Entries { entries })
     }
 }

@@ -390,3 +390,15 @@ fn entries_go_out_gaplessly_in_bounded_frames() {
     session.receive(ToCore::Ping).unwrap();
     assert_eq!(session.poll_transmit(|_, _| vec![]), Some(ToBox::Head { head }));
 }
+
+#[test]
+fn entries_that_came_after_the_head_was_read_do_not_leave_the_box_ahead_of_it() {
+    let mut core = Core::default();
+    found(&mut core);
+    let head = core.head();
+    let hello = ToCore::Hello { version: VERSION, software: String::new(), school: school(), after: LogIndex(0) };
+    let mut session = CoreSession::accept(&hello, &Peer::Box(school()), LogIndex(head.0 - 1)).unwrap();
+    assert!(matches!(session.poll_transmit(|_, _| Vec::new()), Some(ToBox::Welcome { .. })));
+    assert!(matches!(session.poll_transmit(|_, _| core.log.clone()), Some(ToBox::Entries { .. })));
+    assert_eq!((session.cursor(), session.lag()), (head, 0));
+}

@@ -110,6 +110,7 @@ impl Node {
         let tasks = vec![
             tokio::spawn(accept(endpoint.clone(), doors)),
             tokio::spawn(meta::begin(groups.clone(), config.clone())),
+            tokio::spawn(meta::drive(groups.clone())),
             tokio::spawn(async move { tending.tend().await }),
         ];
         let name = config.name.to_string();

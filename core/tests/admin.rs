@@ -2,38 +2,12 @@
 
 mod support;
 
-use schulhof_net::{
-    identity::Role,
-    quic::{FrameReader, FrameWriter},
-};
+use schulhof_net::identity::Role;
 use schulhof_wire::{
     LogIndex,
     admin::{Answer, Ask, Request, VERSION},
 };
-use support::{Cluster, eventually, school, seed};
-
-async fn on(connection: &quinn::Connection, request: &Request) -> Option<Answer> {
-    let (send, receive) = connection.open_bi().await.ok()?;
-    let mut writer = FrameWriter::new(send);
-    writer.write(request).await.ok()?;
-    FrameReader::new(receive).read().await.ok()?
-}
-
-/// Asks one node after the other until one answers it.
-async fn ask(cluster: &Cluster, ask: Ask) -> Answer {
-    let operator = cluster.client(Role::Operator, "up");
-    let request = Request { version: VERSION, ask };
-    let mut at = 0;
-    eventually("an answer", async || {
-        at = (at + 1) % 3;
-        let connection = operator.admin(at).await;
-        match on(&connection, &request).await? {
-            Answer::Redirect { .. } | Answer::Busy { .. } => None,
-            answer => Some(answer),
-        }
-    })
-    .await
-}
+use support::{Cluster, ask_on, school, seed};
 
 fn schools(answer: Answer) -> Vec<(String, u32, u64)> {
     let Answer::Schools(schools) = answer else { panic!("not schools: {answer:?}") };
@@ -44,8 +18,8 @@ fn schools(answer: Answer) -> Vec<(String, u32, u64)> {
 async fn a_new_school_takes_operations_without_a_restart_and_survives_one() {
     let mut cluster = Cluster::start().await;
     let new = Ask::SchoolAdd { school: school("west"), name: Some("Westschule".into()), group: Some(2) };
-    assert_eq!(schools(ask(&cluster, new.clone()).await), [("west".to_owned(), 2, 1)]);
-    match ask(&cluster, new).await {
+    assert_eq!(schools(cluster.ask(new.clone()).await), [("west".to_owned(), 2, 1)]);
+    match cluster.ask(new).await {
         Answer::Refused { code, .. } => assert_eq!(code, "school-exists"),
         other => panic!("{other:?}"),
     }
@@ -60,7 +34,7 @@ async fn a_new_school_takes_operations_without_a_restart_and_survives_one() {
     for at in 0..3 {
         cluster.restart(at).await;
     }
-    let all = schools(ask(&cluster, Ask::Schools).await);
+    let all = schools(cluster.ask(Ask::Schools).await);
     assert_eq!(all, [("nord".to_owned(), 1, 1), ("sued".to_owned(), 2, 1), ("west".to_owned(), 2, 1)]);
     assert_eq!(cluster.client(Role::Box, "west").session(&school("west"), LogIndex(0)).await.head, LogIndex(2));
 }
@@ -68,12 +42,12 @@ async fn a_new_school_takes_operations_without_a_restart_and_survives_one() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_names_the_leader_and_only_operators_come_in() {
     let cluster = Cluster::start().await;
-    ask(&cluster, Ask::Schools).await;
+    cluster.ask(Ask::Schools).await;
     let leader = cluster.leader(0).await;
     let operator = cluster.client(Role::Operator, "up");
     let request = Request { version: VERSION, ask: Ask::Schools };
-    let follower = operator.admin((leader + 1) % 3).await;
-    match on(&follower, &request).await {
+    let follower = operator.admin((leader + 1) % 3).await.unwrap();
+    match ask_on(&follower, &request).await {
         Some(Answer::Redirect { leader: Some(named) }) => {
             assert_eq!(
                 (named.name, named.address),
@@ -84,13 +58,13 @@ async fn a_follower_names_the_leader_and_only_operators_come_in() {
         Some(Answer::Schools(_)) => {}
         other => panic!("{other:?}"),
     }
-    match on(&follower, &Request { version: VERSION + 1, ask: Ask::Schools }).await {
+    match ask_on(&follower, &Request { version: VERSION + 1, ask: Ask::Schools }).await {
         Some(Answer::Refused { code, .. }) => assert_eq!(code, "version"),
         other => panic!("{other:?}"),
     }
     for role in [Role::Box, Role::Gateway, Role::Relay] {
-        let connection = cluster.client(role, "nord").admin(leader).await;
-        assert_eq!(on(&connection, &request).await, None, "{role}");
+        let connection = cluster.client(role, "nord").admin(leader).await.unwrap();
+        assert_eq!(ask_on(&connection, &request).await, None, "{role}");
         let reason = connection.closed().await.to_string();
         assert!(reason.contains("the admin door is for operators"), "{reason}");
     }

@@ -33,7 +33,7 @@ pub enum Command {
     Up(UpArgs),
     /// Show how a system started by `up` is; exit code 1 unless all nodes are ready
     Status(StatusArgs),
-    /// Schools of a running core: list, add
+    /// Schools of a running core: list, add, move to another group
     #[command(subcommand)]
     School(SchoolCommand),
     /// Take a backup of all schools: encrypted, while they are written to; only what is new since the last one is written
@@ -66,6 +66,21 @@ pub enum SchoolCommand {
     List(OperateArgs),
     /// Make a place for a school
     Add(SchoolAddArgs),
+    /// Move a school's log to another group, while it is written to
+    Move(SchoolMoveArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct SchoolMoveArgs {
+    pub school: SchoolId,
+    /// Group that shall hold its log
+    #[arg(long, value_name = "N")]
+    pub to: u32,
+    /// Only say what stands against it
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub operate: OperateArgs,
 }
 
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ mod school;
 
 use crate::raft::{
     Groups, ProposeError,
-    types::{Answer as Applied, Command, META, NodeId},
+    types::{Answer as Applied, Command, Group, META, NodeId},
 };
 use crate::{
     door::count_refused,
@@ -87,6 +87,7 @@ impl AdminDoor {
         let answered = match ask {
             Ask::Schools => self.schools().await,
             Ask::SchoolAdd { school, name, group } => self.school_add(school, name, group).await,
+            Ask::SchoolMove { school, to, dry_run } => self.school_move(school, Group(to), dry_run).await,
         };
         answered.unwrap_or_else(|instead| instead)
     }
@@ -105,6 +106,17 @@ impl AdminDoor {
             Ok(Applied::Meta(answer)) => Ok(answer),
             Ok(other) => Err(refused("internal", format!("the meta group answered {other}"))),
             Err(e) => Err(self.instead(e)),
+        }
+    }
+
+    /// What a command would come to, as things are here.
+    async fn try_out(&self, command: MetaCommand) -> Result<MetaAnswer, Answer> {
+        let failed = |e: &dyn std::fmt::Display| refused("internal", e.to_string());
+        let store = self.groups.store(META).map_err(|e| self.instead(e))?.clone();
+        let tried = move || store.with_records(|records| crate::meta::try_out(records, &command));
+        match tokio::task::spawn_blocking(tried).await.map_err(|e| failed(&e))?.map_err(|e| failed(&e))? {
+            MetaAnswer::Refused { code, detail } => Err(refused(&code, detail)),
+            answer => Ok(answer),
         }
     }
 

@@ -7,13 +7,16 @@
 //! - `state`: commands and records, pure
 //! - `view`: the records in memory, for whoever looks up
 //! - `begin`: the first entries, from the configuration
+//! - `moves`: carrying a school from one group to another
 
 mod begin;
+mod moves;
 mod state;
 mod view;
 
 pub use begin::begin;
-pub use state::{MetaAnswer, MetaCommand, NewSchool, Node, School, apply};
+pub use moves::drive;
+pub use state::{MetaAnswer, MetaCommand, Moving, NewSchool, Node, School, apply, try_out};
 pub use view::View;
 
 /// Schools that one core can have: its view is in the memory of each node, some 200 bytes for each, and

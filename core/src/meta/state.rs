@@ -5,7 +5,7 @@
 
 use super::SCHOOLS_MAX;
 use crate::raft::types::{Epoch, Group, NodeId};
-use schulhof_school::{Kv, KvMut};
+use schulhof_school::{Changes, Kv, KvMut, Overlay};
 use schulhof_wire::{NodeName, SchoolId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{collections::BTreeMap, net::SocketAddr};
@@ -27,6 +27,21 @@ pub enum MetaCommand {
         schools: Vec<NewSchool>,
     },
     SchoolAdd(NewSchool),
+    /// The school shall be in this group. What follows is done by whichever node leads the meta group.
+    Move {
+        school: SchoolId,
+        to: Group,
+    },
+    /// The group that it moves to serves it at this epoch.
+    Moved {
+        school: SchoolId,
+        epoch: Epoch,
+    },
+    /// The group that it was in before this epoch has dropped it: the move is over.
+    Left {
+        school: SchoolId,
+        epoch: Epoch,
+    },
 }
 
 /// What became of a command. `code` is stable.
@@ -55,6 +70,16 @@ pub struct School {
     pub name: Option<String>,
     pub group: Group,
     pub epoch: Epoch,
+    pub moving: Option<Moving>,
+}
+
+/// How far a move is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Moving {
+    /// It shall be in this group at the next epoch.
+    To { group: Group },
+    /// It was in this group at the epoch before, which may still hold it.
+    From { group: Group },
 }
 
 /// A core node.
@@ -84,7 +109,25 @@ pub fn apply(kv: &mut dyn KvMut, command: &MetaCommand) -> MetaAnswer {
             MetaAnswer::Done
         }
         MetaCommand::SchoolAdd(school) => add_school(kv, school),
+        MetaCommand::Move { school, to } => move_school(kv, school, *to),
+        MetaCommand::Moved { school, epoch } => change(kv, school, |found| match found.moving {
+            Some(Moving::To { group }) if found.epoch.next() == *epoch => {
+                let moving = Some(Moving::From { group: found.group });
+                Some(School { group, epoch: *epoch, moving, ..found })
+            }
+            _ => None,
+        }),
+        MetaCommand::Left { school, epoch } => change(kv, school, |found| match found.moving {
+            Some(Moving::From { .. }) if found.epoch == *epoch => Some(School { moving: None, ..found }),
+            _ => None,
+        }),
     }
+}
+
+/// What [`apply`] would answer; nothing is changed.
+pub fn try_out(kv: &dyn Kv, command: &MetaCommand) -> MetaAnswer {
+    let mut changes = Changes::default();
+    apply(&mut Overlay { base: kv, changes: &mut changes }, command)
 }
 
 fn add_school(kv: &mut dyn KvMut, new: &NewSchool) -> MetaAnswer {
@@ -112,9 +155,34 @@ fn add_school(kv: &mut dyn KvMut, new: &NewSchool) -> MetaAnswer {
         Some(group) => group,
         None => least.unwrap_or(Group(1)),
     };
-    let school = School { name: new.name.clone(), group, epoch: Epoch::FIRST };
+    let school = School { name: new.name.clone(), group, epoch: Epoch::FIRST, moving: None };
     put(kv, &at, &school);
     MetaAnswer::School(school)
+}
+
+fn move_school(kv: &mut dyn KvMut, school: &SchoolId, to: Group) -> MetaAnswer {
+    let groups = groups_of(kv).unwrap_or(0);
+    if !(1..=groups).contains(&to.0) {
+        return refused("unknown-group", format!("data groups are 1 to {groups}, not {to}"));
+    }
+    match get::<School>(kv, &key(SCHOOLS, school.as_str())) {
+        None => refused("unknown-school", format!("there is no school {school}")),
+        Some(School { moving: Some(_), .. }) => refused("moving", format!("{school} is on its way already")),
+        Some(found) if found.group == to => refused("there-already", format!("{school} is in group {to}")),
+        Some(_) => change(kv, school, |found| Some(School { moving: Some(Moving::To { group: to }), ..found })),
+    }
+}
+
+/// Changes a school if it is as `next` expects it.
+fn change(kv: &mut dyn KvMut, school: &SchoolId, next: impl FnOnce(School) -> Option<School>) -> MetaAnswer {
+    let at = key(SCHOOLS, school.as_str());
+    match get::<School>(kv, &at).and_then(next) {
+        Some(school) => {
+            put(kv, &at, &school);
+            MetaAnswer::School(school)
+        }
+        None => refused("not-so", format!("{school} is not at that step")),
+    }
 }
 
 fn key(kind: &str, name: &str) -> Vec<u8> {
@@ -197,7 +265,8 @@ mod tests {
     fn a_school_goes_where_the_fewest_are_and_is_there_once() {
         let mut kv = begun();
         let mut add = |school, group| apply(&mut kv, &MetaCommand::SchoolAdd(new(school, group)));
-        let at = |group| MetaAnswer::School(School { name: None, group: Group(group), epoch: Epoch::FIRST });
+        let at =
+            |group| MetaAnswer::School(School { name: None, group: Group(group), epoch: Epoch::FIRST, moving: None });
         assert_eq!(add("sued", None), at(1));
         assert_eq!(add("west", None), at(1));
         assert_eq!(add("ost", None), at(2));
@@ -206,6 +275,31 @@ mod tests {
             assert!(matches!(add(school, group), MetaAnswer::Refused { code: found, .. } if found == code), "{code}");
         }
         assert_eq!(schools(&kv).len(), 5);
+    }
+
+    #[test]
+    fn a_move_goes_step_by_step_and_each_step_counts_once() {
+        let mut kv = begun();
+        let school = SchoolId::new("nord").unwrap();
+        let mut does = |command: &MetaCommand| match apply(&mut kv, command) {
+            MetaAnswer::School(School { group, epoch, moving, .. }) => Ok((group.0, epoch.0, moving)),
+            MetaAnswer::Refused { code, .. } => Err(code),
+            MetaAnswer::Done => panic!("a school is answered"),
+        };
+        let to = |group| MetaCommand::Move { school: school.clone(), to: Group(group) };
+        let moved = |epoch| MetaCommand::Moved { school: school.clone(), epoch: Epoch(epoch) };
+        let left = |epoch| MetaCommand::Left { school: school.clone(), epoch: Epoch(epoch) };
+        assert_eq!(does(&to(2)), Err("there-already".into()));
+        assert_eq!(does(&to(3)), Err("unknown-group".into()));
+        assert_eq!(does(&moved(2)), Err("not-so".into()));
+        assert_eq!(does(&to(1)), Ok((2, 1, Some(Moving::To { group: Group(1) }))));
+        assert_eq!(does(&to(1)), Err("moving".into()));
+        assert_eq!(does(&left(1)), Err("not-so".into()));
+        assert_eq!(does(&moved(2)), Ok((1, 2, Some(Moving::From { group: Group(2) }))));
+        assert_eq!(does(&moved(2)), Err("not-so".into()));
+        assert_eq!(does(&to(2)), Err("moving".into()), "the old group must have dropped it first");
+        assert_eq!(does(&left(2)), Ok((1, 2, None)));
+        assert_eq!(does(&to(2)), Ok((1, 2, Some(Moving::To { group: Group(2) }))));
     }
 
     #[test]

@@ -193,6 +193,27 @@ impl Groups {
         }
     }
 
+    /// Proposes a command to a group, wherever it is led.
+    pub async fn propose_there(&self, group: Group, command: Command) -> Result<Answer, ProposeError> {
+        let leader = match self.propose(group, command.clone()).await {
+            Err(ProposeError::NotLeader(Some(leader))) => leader,
+            other => return other,
+        };
+        // The other node itself gives up first.
+        let patience = ANSWER_MAX + Duration::from_secs(1);
+        match self.peers.call_within(patience, leader, group, &Request::Propose(command)).await {
+            Ok(Response::Proposed(answer)) => Ok(answer),
+            Ok(Response::NotLeader) => Err(ProposeError::NotLeader(None)),
+            Ok(other) => Err(ProposeError::Unavailable(format!("unexpected answer {other:?}"))),
+            Err(e) => Err(ProposeError::Unavailable(e.to_string())),
+        }
+    }
+
+    /// This node's copy of a group's state.
+    pub fn store(&self, group: Group) -> Result<&Arc<Store>, ProposeError> {
+        Ok(&self.handle(group)?.store)
+    }
+
     /// Resolves when this node leads the group and has applied all that was committed before (read index).
     pub async fn confirm(&self, group: Group) -> Result<(), ProposeError> {
         let handle = self.handle(group)?;

@@ -6,7 +6,7 @@
 //! answer:   postcard of Response
 //! ```
 
-use super::types::{Group, SnapshotMeta, TypeConfig, Vote};
+use super::types::{Answer, Command, Group, SnapshotMeta, TypeConfig, Vote};
 use crate::state::Chunk;
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest, VoteRequest, VoteResponse,
@@ -38,6 +38,8 @@ pub enum Request {
     Probe,
     /// Up to where must a reader have applied? For the node that leads the group.
     ReadIndex,
+    /// For the node that leads the group.
+    Propose(Command),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -54,6 +56,8 @@ pub enum Response {
     /// The node cannot answer now.
     Failed(String),
     ReadIndex(u64),
+    Proposed(Answer),
+    NotLeader,
 }
 
 /// Part of a snapshot: first `Begin`, then chunks, the last of which is [`Chunk::End`].

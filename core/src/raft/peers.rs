@@ -107,6 +107,17 @@ impl Peers {
 
     /// One request, one answer.
     pub async fn call(&self, to: NodeId, group: Group, request: &Request) -> Result<Response, CallError> {
+        self.call_within(message::REQUEST_MAX, to, group, request).await
+    }
+
+    /// The same, for what takes longer.
+    pub async fn call_within(
+        &self,
+        patience: Duration,
+        to: NodeId,
+        group: Group,
+        request: &Request,
+    ) -> Result<Response, CallError> {
         let bytes = message::encode(group, request).map_err(|e| CallError::Failed(e.to_string()))?;
         let exchange = async {
             let connection = self.connection(to).await?;
@@ -122,7 +133,7 @@ impl Peers {
                 response => Ok(response),
             }
         };
-        match tokio::time::timeout(message::REQUEST_MAX, exchange).await {
+        match tokio::time::timeout(patience, exchange).await {
             Ok(result) => result,
             Err(_) => Err(CallError::Unreachable(format!("node {to} does not answer"))),
         }

@@ -1,7 +1,7 @@
 //! Answers the other core nodes.
 
 use super::{
-    groups::{GroupHandle, Groups},
+    groups::{GroupHandle, Groups, ProposeError},
     message::{self, HEAD_LEN, KIND_REQUEST, KIND_SNAPSHOT, MESSAGE_LEN_MAX, PART_MAX, Part, Request, Response},
     types::TypeConfig,
 };
@@ -35,6 +35,11 @@ async fn exchange(mut send: quinn::SendStream, mut receive: quinn::RecvStream, g
         (Some(handle), KIND_REQUEST) => {
             let Ok(bytes) = receive.read_to_end(MESSAGE_LEN_MAX).await else { return };
             match message::decode(&bytes) {
+                Ok(Request::Propose(command)) => match groups.propose(group, command).await {
+                    Ok(answer) => Response::Proposed(answer),
+                    Err(ProposeError::NotLeader(_)) => Response::NotLeader,
+                    Err(ProposeError::Unavailable(detail)) => Response::Failed(detail),
+                },
                 Ok(request) => answer(handle, request).await,
                 Err(e) => Response::Failed(e.to_string()),
             }
@@ -82,6 +87,7 @@ async fn answer(handle: &GroupHandle, request: Request) -> Response {
             Ok(result) => Response::Transfer { accepted: result.is_ok() },
             Err(e) => failed(&e),
         },
+        Request::Propose(_) => failed(&"it is taken one level up"),
         Request::ReadIndex => match raft.get_read_log_id(ReadPolicy::ReadIndex).await {
             Ok((read, _)) => Response::ReadIndex(read.index()),
             Err(e) => failed(&e),

@@ -1,6 +1,8 @@
 //! Core nodes in one process, over real QUIC on loopback, and clients for them.
 #![allow(dead_code)] // each test file uses its part
 
+pub mod load;
+
 use schulhof_core::{
     Config, Node,
     config::{Node as Member, School},
@@ -13,7 +15,7 @@ use schulhof_net::{
 use schulhof_school::{Actor, Body, Operation, Role as SchoolRole, view};
 use schulhof_wire::{
     AccountId, DeviceId, Hlc, LogIndex, NodeName, RoomId, SchoolId, Seq,
-    admin::ALPN_ADMIN,
+    admin::{self, ALPN_ADMIN, Answer, Ask, Request},
     blob::{ALPN_BLOB, FromBlob, ToBlob},
     node::{ALPN_SYNC, EncodedOperation, Entry, ToBox, ToCore, VERSION},
 };
@@ -140,9 +142,28 @@ impl Cluster {
         Client { endpoint, nodes: self.configs.iter().map(|c| (c.name.clone(), c.quic)).collect() }
     }
 
+    /// Asks one node after the other at the admin door until one answers.
+    pub async fn ask(&self, ask: Ask) -> Answer {
+        let operator = self.client(Role::Operator, "up");
+        let request = Request { version: admin::VERSION, ask };
+        let mut at = 0;
+        eventually("an answer", async || {
+            at = (at + 1) % operator.nodes.len();
+            let connection = operator.admin(at).await?;
+            match ask_on(&connection, &request).await? {
+                Answer::Redirect { .. } | Answer::Busy { .. } => None,
+                answer => Some(answer),
+            }
+        })
+        .await
+    }
+
     /// Hash of a school's state on each running node, once all have applied up to the index.
     pub async fn hashes(&self, school: &SchoolId, head: LogIndex) -> Vec<[u8; 32]> {
-        let group = self.configs[0].placement()[school];
+        self.hashes_in(self.configs[0].placement()[school], school, head).await
+    }
+
+    pub async fn hashes_in(&self, group: Group, school: &SchoolId, head: LogIndex) -> Vec<[u8; 32]> {
         let mut hashes = Vec::new();
         for node in self.running() {
             let store = &node.groups().get(group).unwrap().store;
@@ -212,8 +233,8 @@ impl Client {
     }
 
     /// At the admin door.
-    pub async fn admin(&self, at: usize) -> quinn::Connection {
-        self.endpoint.connect(self.nodes[at].1, &Expected::AnyCore, ALPN_ADMIN).await.expect("the node answers")
+    pub async fn admin(&self, at: usize) -> Option<quinn::Connection> {
+        self.endpoint.connect(self.nodes[at].1, &Expected::AnyCore, ALPN_ADMIN).await.ok()
     }
 
     /// Follows redirects until a leader welcomes.
@@ -242,6 +263,14 @@ impl Client {
             other => panic!("not refused, but {:?}", other.map(|(frame, _)| frame)),
         }
     }
+}
+
+/// One request at the admin door.
+pub async fn ask_on(connection: &quinn::Connection, request: &Request) -> Option<Answer> {
+    let (send, receive) = connection.open_bi().await.ok()?;
+    let mut writer = FrameWriter::new(send);
+    writer.write(request).await.ok()?;
+    FrameReader::new(receive).read().await.ok()?
 }
 
 async fn greet(connection: &quinn::Connection, school: &SchoolId, after: LogIndex) -> Option<(ToBox, Session)> {

@@ -26,6 +26,9 @@ pub enum Ask {
     Schools,
     /// Answered by [`Answer::Schools`] with the new one. `group`: the data group that shall hold it; none: the core chooses.
     SchoolAdd { school: SchoolId, name: Option<String>, group: Option<u32> },
+    /// The school shall be in this data group. Answered by [`Answer::Schools`] with the school as it is at once: the move goes
+    /// on by itself. `dry_run`: only what stands against it.
+    SchoolMove { school: SchoolId, to: u32, dry_run: bool },
 }
 
 /// Variants are numbered on the wire: add at the end.
@@ -64,4 +67,15 @@ pub struct School {
     pub group: u32,
     /// Counts its places, from 1.
     pub epoch: u64,
+    pub moving: Option<Moving>,
+}
+
+/// How far a school's move is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Moving {
+    /// It shall be in this group: boxes are asked to come again.
+    To(u32),
+    /// It was in this group, which has not dropped it yet. It is served where it is now.
+    From(u32),
 }

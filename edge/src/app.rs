@@ -1,6 +1,7 @@
 //! What the doors share.
 
 use crate::{
+    blob::Blobs,
     cache::PageCache,
     clock::Monotonic,
     door::{CookieName, Guard, LoginLimits, Passes, Passwords},
@@ -40,6 +41,7 @@ pub struct Parts {
     pub store: Arc<Store>,
     pub hub: Arc<Hub>,
     pub cache: Arc<dyn PageCache>,
+    pub blobs: Arc<Blobs>,
     pub placement: Arc<Placement>,
     pub passwords: Passwords,
     /// Gives passes for a gateway, if there is one.
@@ -54,6 +56,7 @@ pub struct App {
     pub store: Arc<Store>,
     pub hub: Arc<Hub>,
     pub cache: Arc<dyn PageCache>,
+    pub blobs: Arc<Blobs>,
     pub placement: Arc<Placement>,
     pub passwords: Passwords,
     pub passes: Option<Passes>,
@@ -66,7 +69,7 @@ pub struct App {
 
 impl App {
     pub fn new(site: Site, parts: Parts) -> Arc<Self> {
-        let Parts { store, hub, cache, placement, passwords, passes, clock, stop } = parts;
+        let Parts { store, hub, cache, blobs, placement, passwords, passes, clock, stop } = parts;
         Arc::new(Self {
             cookie: CookieName::new(&site),
             guard: Arc::new(Guard::new(&site)),
@@ -77,6 +80,7 @@ impl App {
             store,
             hub,
             cache,
+            blobs,
             placement,
             clock,
             stop,

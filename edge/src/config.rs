@@ -31,6 +31,10 @@ pub struct Config {
     /// Memory in MiB for the store's pages, 1 to 1024. Default 16: what is asked for often, at any size of the school.
     #[serde(default = "store_cache_mib")]
     pub store_cache_mib: usize,
+    /// Disk in MiB for copies of messages' files, 16 to 1,048,576. Default 2048: what a school of a thousand looks at in a few
+    /// weeks. What the core does not have yet comes on top.
+    #[serde(default = "blob_cache_mib")]
+    pub blob_cache_mib: u64,
     /// Folder with `ca.pem`, `cert.pem`, `key.pem` and `ticket.pk8`.
     pub identity: PathBuf,
     /// Loopback listener for metrics, health and status (TCP).
@@ -53,6 +57,9 @@ pub struct Config {
 pub const CORES_MAX: usize = 32;
 /// Each relay that refuses costs a request's time before the next is asked.
 pub const RELAYS_MAX: usize = 8;
+
+/// Bounds of [`Config::blob_cache_mib`]: a few of the largest files, a terabyte.
+pub const BLOB_CACHE_MIB: std::ops::RangeInclusive<u64> = 16..=1 << 20;
 
 /// More memory than this would hold a whole school.
 pub const STORE_CACHE_MIB_MAX: usize = 1_024;
@@ -112,6 +119,10 @@ fn store_cache_mib() -> usize {
     crate::store::MEMORY_BYTES >> 20
 }
 
+fn blob_cache_mib() -> u64 {
+    2_048
+}
+
 fn loopback() -> Vec<IpAddr> {
     vec![IpAddr::from([127, 0, 0, 1])]
 }
@@ -129,6 +140,8 @@ pub enum ConfigProblem {
     MediaPort,
     #[error("store_cache_mib: 1 to {STORE_CACHE_MIB_MAX}, not {0}")]
     StoreCache(usize),
+    #[error("blob_cache_mib: {} to {}, not {given}", BLOB_CACHE_MIB.start(), BLOB_CACHE_MIB.end())]
+    BlobCache { given: u64 },
     #[error("media.command: must not be empty")]
     MediaCommand,
     #[error("public_url says https, but neither tls is configured nor is http a loopback address for a proxy")]
@@ -181,6 +194,9 @@ impl Config {
         }
         if !(1..=STORE_CACHE_MIB_MAX).contains(&self.store_cache_mib) {
             return Err(ConfigProblem::StoreCache(self.store_cache_mib));
+        }
+        if !BLOB_CACHE_MIB.contains(&self.blob_cache_mib) {
+            return Err(ConfigProblem::BlobCache { given: self.blob_cache_mib });
         }
         if self.relay.len() > RELAYS_MAX {
             return Err(ConfigProblem::Relays(self.relay.len()));

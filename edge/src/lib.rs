@@ -13,6 +13,7 @@
 //!
 //! - [`config`]: what an operator sets
 //! - [`store`]: confirmed state, outbox, sessions on disk; one writer, many readers
+//! - [`blob`]: files of messages, on their way to the core, and copies of what is looked at
 //! - [`cache`]: rendered pages of history, never the only copy
 //! - [`live`]: who is told what happens
 //! - [`door`]: HTTP: who may, within which limits, in which form; [`serve`]: the listener under it
@@ -22,6 +23,7 @@
 //! - [`session`], [`clock`], [`mod@stop`], [`app`]: what the parts share
 
 pub mod app;
+pub mod blob;
 pub mod cache;
 pub mod clock;
 pub mod config;

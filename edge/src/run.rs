@@ -2,6 +2,7 @@
 
 use crate::{
     app::{App, Parts},
+    blob::{self, Blobs, CoreDepot},
     cache::SledCache,
     clock::Monotonic,
     config::{Config, Core, Media, Relay},
@@ -74,6 +75,15 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (store, notices) = opened.with_context(|| path.display().to_string())?;
     let store = Arc::new(store);
     let cache = Arc::new(SledCache::open(folder.join("pages")));
+    let blob_folder = folder.join("blobs");
+    let blobs = Blobs::open(blob::Parts {
+        school: school.clone(),
+        folder: &blob_folder,
+        cache_len_max: config.blob_cache_mib << 20,
+        depot: Arc::new(CoreDepot::new(endpoint.clone(), &config.core)?),
+        store: store.clone(),
+    })
+    .with_context(|| blob_folder.display().to_string())?;
 
     let own = config.media.as_ref().map(|media| {
         let node = MediaNode { name: config.name.clone(), kind: NodeKind::Box, url: media.url.clone() };
@@ -102,12 +112,14 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         }
         None => None,
     };
+    tasks.spawn(blob::courier::run(blobs.clone(), stopping.clone()));
     tasks.spawn(keep_placement(placement.clone(), changed, stopping.clone()));
 
     let parts = Parts {
         store: store.clone(),
         hub,
         cache,
+        blobs,
         placement,
         passwords: Passwords::new(),
         passes,

@@ -125,7 +125,8 @@ impl Gateway {
         assert_eq!(config.check(), Ok(()));
         let ground = Arc::new(Ground {
             folder: Folder::open(folder.join("tenants")).unwrap(),
-            pool: Pool::new(endpoint),
+            pool: Pool::new(endpoint.clone()),
+            depot: Arc::new(schulhof_edge::blob::CoreDepot::new(endpoint, &config.core).unwrap()),
             cores: config.core.clone(),
             relays: vec![],
             ticket_key: Arc::new(TicketKey::generate(&[8; 32])),

@@ -38,7 +38,8 @@ impl SledCache {
         Self::with_bytes_max(folder, BYTES_MAX)
     }
 
-    fn with_bytes_max(folder: impl Into<PathBuf>, bytes_max: u64) -> Self {
+    /// With another limit of bytes.
+    pub fn with_bytes_max(folder: impl Into<PathBuf>, bytes_max: u64) -> Self {
         let folder = folder.into();
         let mut state = State { db: None, written: 0, failures: 0 };
         match open(&folder) {
@@ -105,11 +106,12 @@ fn sum(page: &[u8]) -> [u8; SUM_LEN] {
     hash.as_bytes()[..SUM_LEN].try_into().expect("a hash is longer than its first bytes")
 }
 
-impl PageCache for SledCache {
-    fn get(&self, key: &PageKey) -> Option<Vec<u8>> {
+impl SledCache {
+    /// What is under a key, if it is whole.
+    pub fn get_bytes(&self, key: &[u8]) -> Option<Vec<u8>> {
         let mut state = self.state.lock();
         let db = state.db.clone()?;
-        let Some(found) = guarded(|| db.get(key.bytes())) else {
+        let Some(found) = guarded(|| db.get(key)) else {
             drop(db);
             state.restart(&self.folder, "reading failed");
             return None;
@@ -125,7 +127,8 @@ impl PageCache for SledCache {
         }
     }
 
-    fn put(&self, key: &PageKey, page: &[u8]) {
+    /// Keeps up to [`PAGE_BYTES_MAX`] under a key.
+    pub fn put_bytes(&self, key: &[u8], page: &[u8]) {
         if page.len() > PAGE_BYTES_MAX {
             return;
         }
@@ -137,13 +140,23 @@ impl PageCache for SledCache {
         let Some(db) = state.db.clone() else { return };
         let mut value = sum(page).to_vec();
         value.extend_from_slice(page);
-        if guarded(|| db.insert(key.bytes(), value)).is_some() {
+        if guarded(|| db.insert(key, value)).is_some() {
             state.written += page.len() as u64;
             state.failures = 0;
         } else {
             drop(db);
             state.restart(&self.folder, "writing failed");
         }
+    }
+}
+
+impl PageCache for SledCache {
+    fn get(&self, key: &PageKey) -> Option<Vec<u8>> {
+        self.get_bytes(&key.bytes())
+    }
+
+    fn put(&self, key: &PageKey, page: &[u8]) {
+        self.put_bytes(&key.bytes(), page);
     }
 }
 

@@ -42,7 +42,13 @@ impl<S: Send + Sync> FromRequest<S> for RawJson {
 }
 
 async fn bounded_body(request: Request, len_max: usize) -> Result<Bytes, Refusal> {
-    check_headers(request.headers(), len_max)?;
+    check_type(request.headers())?;
+    raw_bytes(request, len_max).await
+}
+
+/// The bytes of a body of any type, bounded.
+pub async fn raw_bytes(request: Request, len_max: usize) -> Result<Bytes, Refusal> {
+    check_len(request.headers(), len_max)?;
     match tokio::time::timeout(BODY_READ_MAX, read(request.into_body(), len_max)).await {
         Ok(bytes) => bytes,
         Err(_) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "The body took longer than 30 seconds.")),
@@ -70,12 +76,16 @@ fn too_large(len_max: usize) -> Refusal {
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", title)
 }
 
-fn check_headers(headers: &HeaderMap, len_max: usize) -> Result<(), Refusal> {
+fn check_type(headers: &HeaderMap) -> Result<(), Refusal> {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if content_type.split(';').next().map(str::trim) != Some("application/json") {
         let title = "The body must be sent as application/json.";
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", title));
     }
+    Ok(())
+}
+
+fn check_len(headers: &HeaderMap, len_max: usize) -> Result<(), Refusal> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     match length.map(str::parse::<u64>) {
         Some(Ok(length)) if length <= len_max as u64 => Ok(()),

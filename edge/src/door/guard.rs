@@ -49,10 +49,11 @@ impl Guard {
     /// Puts the security headers on an answer.
     pub fn protect(&self, headers: &mut HeaderMap, api: bool) {
         for (name, value) in &self.headers {
-            headers.insert(name.clone(), value.clone());
+            // A stricter policy of an answer's own stays.
+            headers.entry(name).or_insert_with(|| value.clone());
         }
         if api {
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         }
     }
 

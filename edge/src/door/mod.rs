@@ -3,6 +3,7 @@
 //! Every request passes the guard (Origin, security headers); every error is problem+json; the account comes from the
 //! session (or, at a gateway, the pass) alone; bodies are bounded before they are parsed.
 
+mod blob;
 mod body;
 mod cookie;
 mod events;
@@ -28,7 +29,7 @@ pub use problem::Refusal;
 use crate::app::App;
 use axum::{
     Router, middleware,
-    routing::{get, post},
+    routing::{get, post, put},
 };
 use std::sync::Arc;
 
@@ -46,6 +47,9 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/rooms/{room}/messages", get(read::messages))
         .route("/api/conferences/{conference}", get(read::conference))
         .route("/api/conferences/{conference}/ticket", post(ticket::ticket))
+        .route("/api/rooms/{room}/blobs/{hash}", get(blob::get))
+        .route("/api/blobs", post(blob::begin))
+        .route("/api/blobs/{upload}", put(blob::piece))
         .route("/api/operations", post(operations::submit))
         .route("/api/devices/{device}", get(read::device))
         .route("/api/events", get(events::events))

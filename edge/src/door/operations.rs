@@ -3,6 +3,7 @@
 use crate::{
     app::App,
     door::{
+        blob::unreachable,
         body::{RawJson, malformed},
         cookie::SignedIn,
         problem::Refusal,
@@ -12,7 +13,7 @@ use axum::{Json as Answer, extract::State, http::StatusCode};
 use schulhof_school::{Body, Operation, op::Actor};
 use schulhof_wire::{
     Hlc,
-    api::{SUBMIT_OPERATIONS_MAX, SubmitAnswer, SubmitRequest, Submitted},
+    api::{SUBMIT_OPERATIONS_MAX, SubmitAnswer, SubmitRequest, SubmitResult, SubmitState, Submitted},
 };
 use serde::Deserialize as _;
 use std::sync::Arc;
@@ -37,10 +38,38 @@ pub async fn submit(
     }
     let actor = Actor::Account(user.session.account);
     let device = request.device;
+    let known = known_blobs(&app, &request.operations).await?;
     let operation =
         |Submitted { seq, at, body }| Operation { device: device.clone(), seq, actor: actor.clone(), at, body };
-    let operations = request.operations.into_iter().map(operation).collect();
-    Ok(Answer(app.store.submit(device.clone(), operations).await?))
+    let mut rest = request.operations;
+    let refused = rest.split_off(known);
+    let operations = rest.into_iter().map(operation).collect();
+    let mut answer = app.store.submit(device.clone(), operations).await?;
+    // What follows on a refused one leaves a gap.
+    let all_taken = answer.results.len() == known;
+    for (n, Submitted { seq, .. }) in refused.into_iter().enumerate().filter(|_| all_taken) {
+        answer.results.push(if n == 0 {
+            SubmitResult { seq, state: SubmitState::Refused, reason: Some(UNKNOWN_BLOB.to_owned()) }
+        } else {
+            SubmitResult { seq, state: SubmitState::Gap, reason: None }
+        });
+    }
+    Ok(Answer(answer))
+}
+
+/// Reason of an operation that names a blob which is neither here nor in the core: its upload did not come to its end.
+const UNKNOWN_BLOB: &str = "unknown-blob";
+
+/// How many operations come before the first one that names an unknown blob.
+async fn known_blobs(app: &App, operations: &[Submitted<Body>]) -> Result<usize, Refusal> {
+    for (n, operation) in operations.iter().enumerate() {
+        for blob in operation.body.blobs() {
+            if !app.blobs.exists(blob).await.map_err(|error| unreachable(&error))? {
+                return Ok(n);
+            }
+        }
+    }
+    Ok(operations.len())
 }
 
 fn parse(bytes: &[u8]) -> Result<SubmitRequest<Body>, Refusal> {

@@ -3,6 +3,7 @@
 //! | file | meaning |
 //! |---|---|
 //! | `box.redb` | the store, as a box has it |
+//! | `blobs/` | files of messages: on their way to the core, and copies |
 //! | `whole` | index at which the store held all that the core had: if it still does, it may be served when the core cannot be asked |
 //! | `unfinished` | the store was opened and not yet closed with everything handed over: operations may wait in it |
 //! | `box.redb.damaged` | a store that could not be read, kept for whoever wants to look |
@@ -18,6 +19,7 @@ use std::{
 };
 
 const STORE: &str = "box.redb";
+const BLOBS: &str = "blobs";
 const DAMAGED: &str = "box.redb.damaged";
 const WHOLE: &str = "whole";
 const UNFINISHED: &str = "unfinished";
@@ -53,6 +55,10 @@ impl Folder {
 
     pub fn store(&self, school: &SchoolId) -> PathBuf {
         self.of(school, STORE)
+    }
+
+    pub fn blobs(&self, school: &SchoolId) -> PathBuf {
+        self.of(school, BLOBS)
     }
 
     /// Before the store is opened. The mark is durable when this returns.
@@ -105,7 +111,8 @@ impl Folder {
             let Ok(files) = fs::read_dir(entry.path()) else { continue };
             let files: Vec<_> =
                 files.flatten().filter_map(|file| Some((file.file_name(), file.metadata().ok()?))).collect();
-            let bytes = files.iter().map(|(_, metadata)| metadata.len()).sum();
+            let blobs = len_below(&entry.path().join(BLOBS));
+            let bytes = files.iter().map(|(_, metadata)| metadata.len()).sum::<u64>() + blobs;
             let used = files.iter().filter_map(|(_, metadata)| metadata.modified().ok()).max();
             let unfinished = files.iter().any(|(name, _)| name == UNFINISHED);
             all.push(Kept { school, bytes, used: used.unwrap_or(SystemTime::UNIX_EPOCH), unfinished });
@@ -141,6 +148,18 @@ impl Folder {
         }
         fs::remove_dir_all(self.0.join(school.as_str()))
     }
+}
+
+/// Bytes of all files below a folder; none for what cannot be read.
+fn len_below(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => len_below(&entry.path()),
+            Ok(metadata) => metadata.len(),
+            Err(_) => 0,
+        })
+        .sum()
 }
 
 #[cfg(test)]

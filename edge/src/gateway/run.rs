@@ -8,6 +8,7 @@ use super::{
     tenants::{Limits, Tenants},
 };
 use crate::{
+    blob::CoreDepot,
     clock::Monotonic,
     dial::Pool,
     door::Passwords,
@@ -58,6 +59,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let ground = Arc::new(Ground {
         folder: Folder::open(data.join(TENANTS)).with_context(|| data.join(TENANTS).display().to_string())?,
         pool: Pool::new(endpoint.clone()),
+        depot: Arc::new(CoreDepot::new(endpoint.clone(), &config.core)?),
         cores: config.core.clone(),
         relays: relays.collect::<anyhow::Result<_>>()?,
         ticket_key,

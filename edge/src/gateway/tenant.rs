@@ -3,6 +3,7 @@
 use super::folder::Folder;
 use crate::{
     app::{App, Parts, Site},
+    blob::{self, Blobs, CoreDepot},
     cache::NoCache,
     clock::Monotonic,
     config::Core,
@@ -36,10 +37,15 @@ use tokio::{
 /// A copy from before is served as it is if the core has not brought it up to date after this.
 const CORE_WAIT_MAX: Duration = Duration::from_secs(3);
 
+/// Copies of files per open school: what a class looks at in a morning; the core is near.
+const BLOB_CACHE_BYTES: u64 = 64 << 20;
+
 /// What all schools of a gateway stand on.
 pub struct Ground {
     pub folder: Folder,
     pub pool: Arc<Pool>,
+    /// The core's blobs of all schools.
+    pub depot: Arc<CoreDepot>,
     pub cores: Vec<Core>,
     pub relays: Vec<Arc<RelayLine>>,
     pub ticket_key: Arc<TicketKey>,
@@ -94,18 +100,30 @@ impl Tenant {
         let placement =
             Placement::new(school.clone(), ground.ticket_key.clone(), None, relays.collect(), store.clone(), clock);
 
+        let blob_folder = ground.folder.blobs(&school);
+        let blobs = Blobs::open(blob::Parts {
+            school: school.clone(),
+            folder: &blob_folder,
+            cache_len_max: BLOB_CACHE_BYTES,
+            depot: ground.depot.clone(),
+            store: store.clone(),
+        })
+        .with_context(|| blob_folder.display().to_string())?;
+
         let (stop, stopping) = stop::channel();
         let line = Dialler::Shared(ground.pool.clone(), plot.line);
         let link = Link::new(store.clone(), line, &ground.cores, clock)?;
         let refused = link.refused();
         let mut tasks = JoinSet::new();
         tasks.spawn(link.run(stopping.clone()));
+        tasks.spawn(blob::courier::run(blobs.clone(), stopping.clone()));
         tasks.spawn(keep_placement(placement.clone(), changed, stopping.clone()));
         tasks.spawn(keep_mark(ground.clone(), store.clone(), school, stopping.clone()));
         let parts = Parts {
             store,
             hub,
             cache: Arc::new(NoCache),
+            blobs,
             placement,
             passwords: ground.passwords.clone(),
             passes: None,

@@ -20,7 +20,7 @@ mod writer;
 
 pub use error::{ReadError, StoreError, WriteError};
 pub use reader::{Resume, Snapshot};
-pub use space::FreeSpace;
+pub use space::{FreeSpace, Space};
 pub use tables::StoredEntry;
 pub use writer::OpenSession;
 
@@ -35,11 +35,12 @@ use redb::Database;
 use schulhof_school::Operation;
 use schulhof_sync::{BoxSync, Received, SyncError};
 use schulhof_wire::{
-    ConferenceId, DeviceId, LogIndex, SchoolId,
+    BlobHash, ConferenceId, DeviceId, LogIndex, SchoolId,
     api::{DeviceMarks, SubmitAnswer},
     node::{ToBox, ToCore},
 };
 use std::{
+    collections::BTreeSet,
     path::Path,
     sync::{
         Arc,
@@ -84,6 +85,10 @@ struct Shared {
     /// Something may be there to be sent to the core.
     link: Notify,
     online: AtomicBool,
+    /// Blobs that are here and not in the core: what names them is held. Outlives `sync`, which is made anew after errors.
+    waiting_blobs: Mutex<BTreeSet<BlobHash>>,
+    /// How much may be written, as last seen.
+    space: Mutex<FreeSpace>,
     /// Held all that the core had, once since it was opened.
     current: watch::Sender<bool>,
 }
@@ -134,11 +139,13 @@ impl Store {
             sessions: Sessions::new(opened.loaded.sessions),
             link: Notify::new(),
             online: AtomicBool::new(false),
+            waiting_blobs: Mutex::default(),
+            space: Mutex::new(space),
             current: watch::Sender::new(false),
         });
         let (commands, waiting) = mpsc::channel(COMMANDS_MAX);
         let (notices, told) = std::sync::mpsc::sync_channel(NOTICES_MAX);
-        let writer = Writer::new(school, shared.clone(), waiting, notices.clone(), opener, space, clock);
+        let writer = Writer::new(school, shared.clone(), waiting, notices.clone(), opener, clock);
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || writer.run())
@@ -255,6 +262,24 @@ impl Store {
     pub fn status(&self) -> (LogIndex, usize, bool) {
         let inner = self.shared.inner.read();
         (inner.sync.cursor(), inner.sync.pending(), inner.db.is_some())
+    }
+
+    /// How much may be written to the disk.
+    pub fn space(&self) -> Space {
+        self.shared.space.lock().now(self.clock)
+    }
+
+    /// Operations that name the blob are held from now on, until [`Store::blob_arrived`].
+    pub fn wait_for_blob(&self, blob: BlobHash) {
+        self.shared.waiting_blobs.lock().insert(blob);
+        self.shared.inner.write().sync.wait_for_blob(blob);
+    }
+
+    /// The core has the blob.
+    pub fn blob_arrived(&self, blob: &BlobHash) {
+        self.shared.waiting_blobs.lock().remove(blob);
+        self.shared.inner.write().sync.blob_arrived(blob);
+        self.shared.link.notify_one();
     }
 
     // For the link.

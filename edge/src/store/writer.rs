@@ -4,7 +4,7 @@ use super::{
     FrameAnswer, FrameError, Inner, Opener, Shared, StoreError, WriteError,
     error::ReadError,
     frame::{Applied, apply_frame},
-    space::{FreeSpace, Space},
+    space::Space,
     stage::{Staged, stage},
     tables::{self, Loaded, OUTBOX, STATE},
 };
@@ -89,7 +89,6 @@ pub(super) struct Writer {
     commands: mpsc::Receiver<Command>,
     notices: SyncSender<Notice>,
     opener: Opener,
-    space: FreeSpace,
     clock: Monotonic,
     soft_commits: u32,
     durable_ms: u64,
@@ -103,11 +102,10 @@ impl Writer {
         commands: mpsc::Receiver<Command>,
         notices: SyncSender<Notice>,
         opener: Opener,
-        space: FreeSpace,
         clock: Monotonic,
     ) -> Self {
         let durable_ms = clock.now_ms();
-        Self { school, shared, commands, notices, opener, space, clock, soft_commits: 0, durable_ms, reopen_ms: 0 }
+        Self { school, shared, commands, notices, opener, clock, soft_commits: 0, durable_ms, reopen_ms: 0 }
     }
 
     /// Until the store is dropped.
@@ -158,9 +156,10 @@ impl Writer {
         self.reopen_ms = now_ms + REOPEN_EVERY_MS;
         match open(&self.opener, &self.school) {
             Ok(opened) => {
-                let db = Arc::new(opened.db);
+                let (db, mut sync) = (Arc::new(opened.db), opened.sync);
+                self.hold(&mut sync);
                 let mut inner = self.shared.inner.write();
-                *inner = Inner { db: Some(db.clone()), sync: opened.sync, generation: inner.generation + 1 };
+                *inner = Inner { db: Some(db.clone()), sync, generation: inner.generation + 1 };
                 drop(inner);
                 self.soft_commits = 0;
                 self.shared.link.notify_one();
@@ -171,6 +170,13 @@ impl Writer {
                 tracing::error!(%error, "the store cannot be opened again");
                 Err(WriteError::Storage)
             }
+        }
+    }
+
+    /// A new end of sync does not know yet what waits for blobs.
+    fn hold(&self, sync: &mut BoxSync) {
+        for blob in self.shared.waiting_blobs.lock().iter() {
+            sync.wait_for_blob(*blob);
         }
     }
 
@@ -218,7 +224,7 @@ impl Writer {
 
     /// One frame from the core: state, kept entries and outbox change in one transaction, under the lock of the overlay.
     fn frame(&mut self, frame: ToBox) -> FrameAnswer {
-        if self.space.now(self.clock) == Space::Empty {
+        if self.shared.space.lock().now(self.clock) == Space::Empty {
             return Err(WriteError::DiskFull.into());
         }
         let db = self.db()?;
@@ -240,7 +246,8 @@ impl Writer {
                 // Rolled back; the overlay may be half changed.
                 tracing::warn!(%error, "a frame from the core was refused");
                 match restore(&db, &self.school) {
-                    Ok(sync) => {
+                    Ok(mut sync) => {
+                        self.hold(&mut sync);
                         inner.sync = sync;
                         inner.generation += 1;
                         return Err(error.into());
@@ -258,7 +265,7 @@ impl Writer {
 
     /// Everything else: staged one after the other, one commit, then all answers.
     fn writes(&mut self, commands: Vec<Command>) {
-        let space = self.space.now(self.clock);
+        let space = self.shared.space.lock().now(self.clock);
         let db = self.db();
         let shared = self.shared.clone();
         let mut staged = Staged::default();

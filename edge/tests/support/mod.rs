@@ -3,10 +3,13 @@
 
 pub mod browser;
 pub mod core;
+pub mod depot;
 
+use depot::Depot;
 use parking_lot::Mutex;
 use schulhof_edge::{
     app::{App, Parts},
+    blob::{self, Blobs},
     cache::SledCache,
     clock::Monotonic,
     config::Config,
@@ -139,6 +142,7 @@ pub struct Nord {
     pub store: Arc<Store>,
     pub router: axum::Router,
     pub log: Arc<Mutex<Log>>,
+    pub depot: Arc<Depot>,
     pub stop: stop::Stopper,
     pub stopping: stop::Stop,
 }
@@ -150,6 +154,8 @@ pub struct Options {
     pub relays: Vec<Arc<dyn Reservations>>,
     /// Places of the box's own media node.
     pub own: Option<u32>,
+    /// The core's blobs.
+    pub depot: Arc<Depot>,
 }
 
 impl Options {
@@ -160,6 +166,7 @@ impl Options {
             space: FreeSpace::of(folder),
             relays: Vec::new(),
             own: None,
+            depot: Arc::default(),
         }
     }
 }
@@ -191,11 +198,20 @@ impl Nord {
         std::thread::spawn(move || of_hub.run(&weak, &notices, |_| {}));
         let (stop, stopping) = stop::channel();
         let cache = Arc::new(SledCache::open(folder.join("pages")));
+        let parts = blob::Parts {
+            school: school(),
+            folder: &folder.join("blobs"),
+            cache_len_max: 64 << 20,
+            depot: options.depot.clone(),
+            store: store.clone(),
+        };
+        let blobs = Blobs::open(parts).expect("the folder opens");
         let passes = options.config.gateway_url().map(|url| Passes { url, key: Arc::new(ticket_key()) });
         let parts = Parts {
             store: store.clone(),
             hub,
             cache,
+            blobs,
             placement,
             passwords: Passwords::new(),
             passes,
@@ -204,7 +220,7 @@ impl Nord {
         };
         let app = App::new(options.config.site(), parts);
         let router = door::router(app.clone());
-        Self { app, store, router, log: Arc::new(Mutex::new(log)), stop, stopping }
+        Self { app, store, router, log: Arc::new(Mutex::new(log)), depot: options.depot, stop, stopping }
     }
 
     /// The line to the core opens, and everything that either side has goes over it.
@@ -231,6 +247,11 @@ impl Nord {
             self.deliver_after(before).await;
             self.store.link_frame(ToBox::Committed { batch }).await.expect("committed");
         }
+    }
+
+    /// Files go to the core in the background. Ends when the box is dropped.
+    pub fn carry(&self) {
+        tokio::spawn(blob::courier::run(self.app.blobs.clone(), self.stopping.clone()));
     }
 
     /// Entries behind an index.

@@ -137,6 +137,7 @@ fn edge(layout: &Layout, index: usize) -> anyhow::Result<schulhof_edge::Config> 
         tls: None,
         data: layout.data(school.id),
         store_cache_mib: 16,
+        blob_cache_mib: 256,
         gateway: Some(layout.public_url(layout.ports.gateway_http[index])),
         identity: layout.identity(school.id),
         admin: Layout::inside(layout.ports.box_admin[index]),

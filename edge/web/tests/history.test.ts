@@ -7,7 +7,7 @@ import { Heights } from '../src/ui/messenger/virtual';
 
 const MINUTE = 60_000 * 1024;
 const item = (n: number, more: Partial<MessageItem> = {}): MessageItem => ({
-  key: `k${n}`, author: 'ben', authorName: 'Ben', text: `m${n}`, at: n * MINUTE, index: n, own: false, state: 'secured', ...more,
+  key: `k${n}`, author: 'ben', authorName: 'Ben', text: `m${n}`, attachments: [], at: n * MINUTE, index: n, own: false, state: 'secured', ...more,
 });
 const dayOf = (at: number) => String(Math.floor(at / (1_000 * MINUTE)));
 const rows = (items: MessageItem[], after = 1_000, upto = Infinity) =>

@@ -45,7 +45,7 @@ describe('texts', () => {
     expect(codes.length).toBeGreaterThan(10);
     const read = (path: string) => readFileSync(join(SOURCES, '../../..', path), 'utf8');
     codes.push(/NUMBER_TAKEN: &str = "([a-z-]+)"/.exec(read('shared/sync/src/outbox.rs'))?.[1] ?? '?');
-    for (const door of ['problem', 'operations', 'body', 'ticket', 'login']) {
+    for (const door of ['problem', 'operations', 'body', 'ticket', 'login', 'blob']) {
       const refusals = [...read(`edge/src/door/${door}.rs`).matchAll(/StatusCode::[A-Z_]+,\s*"([a-z-]+)"/g)];
       expect(refusals.length).toBeGreaterThan(0);
       codes.push(...refusals.map((match) => match[1] ?? ''));

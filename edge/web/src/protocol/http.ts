@@ -1,5 +1,6 @@
 /** The box over HTTP. Errors are `application/problem+json` (RFC 9457); what is not an answer at all is `Unreachable`. */
 import type {
+  BlobHash,
   Body,
   ConferenceId,
   ConferenceView,
@@ -17,6 +18,9 @@ import type {
   SubmitAnswer,
   SubmitRequest,
   TicketAnswer,
+  UploadAnswer,
+  UploadProgress,
+  UploadRequest,
 } from './types';
 
 /** Longer than the slowest answer of a healthy box (a login takes a password hash); then the box counts as gone. */
@@ -45,13 +49,18 @@ export function isUnreachable(error: unknown): boolean {
 
 export type Fetch = (input: string, init: RequestInit) => Promise<Response>;
 
+/** A piece of a file on a thin line. */
+const PIECE_TIMEOUT_MS = 60_000;
+
 /** One JSON request with a time limit; throws `ProblemError` or `Unreachable`, nothing else. */
 export async function requestJson<T>(
   fetch: Fetch,
   url: string,
   init: {
-    method: 'GET' | 'POST';
+    method: 'GET' | 'POST' | 'PUT';
     body?: unknown;
+    /** Sent as it is, in place of a body of JSON. */
+    bytes?: Blob;
     credentials: RequestCredentials;
     headers?: Record<string, string>;
     timeoutMs?: number | undefined;
@@ -71,6 +80,7 @@ export async function requestJson<T>(
       cache: 'no-store',
       referrerPolicy: 'no-referrer',
       signal: init.signal ? AbortSignal.any([limit, init.signal]) : limit,
+      ...(init.bytes ? { body: init.bytes } : {}),
       ...(init.body === undefined ? {} : { body: JSON.stringify(init.body) }),
     });
     text = await response.text();
@@ -137,10 +147,18 @@ export class BoxClient {
     return requestJson(this.fetch, this.base + path, {
       method,
       body,
-      credentials: this.pass ? 'omit' : 'same-origin',
-      headers: this.pass ? { authorization: `Bearer ${this.pass()}` } : {},
+      credentials: this.credentials,
+      headers: this.authority,
       ...this.manner,
     });
+  }
+
+  private get credentials(): RequestCredentials {
+    return this.pass ? 'omit' : 'same-origin';
+  }
+
+  private get authority(): Record<string, string> {
+    return this.pass ? { authorization: `Bearer ${this.pass()}` } : {};
   }
 
   private get<T>(path: string): Promise<T> {
@@ -191,6 +209,41 @@ export class BoxClient {
 
   submit(request: SubmitRequest<Body>): Promise<SubmitAnswer> {
     return this.post('/api/operations', request);
+  }
+
+  beginUpload(request: UploadRequest): Promise<UploadAnswer> {
+    return this.post('/api/blobs', request);
+  }
+
+  putPiece(upload: BlobHash, offset: number, bytes: Blob): Promise<UploadProgress> {
+    return requestJson(this.fetch, `${this.base}/api/blobs/${upload}?offset=${offset}`, {
+      method: 'PUT',
+      bytes,
+      credentials: this.credentials,
+      headers: this.authority,
+      timeoutMs: PIECE_TIMEOUT_MS,
+    });
+  }
+
+  /** Where a file is that a message of the room names; null if the address alone does not show who asks. */
+  fileUrl(room: RoomId, hash: BlobHash): string | null {
+    return this.pass ? null : `${this.base}/api/rooms/${room}/blobs/${hash}`;
+  }
+
+  /** The file's bytes. */
+  async file(room: RoomId, hash: BlobHash): Promise<Blob> {
+    let response: Response;
+    try {
+      response = await this.fetch(`${this.base}/api/rooms/${room}/blobs/${hash}`, {
+        credentials: this.credentials,
+        headers: this.authority,
+        referrerPolicy: 'no-referrer',
+      });
+      if (response.ok) return await response.blob();
+    } catch (cause) {
+      throw new Unreachable(cause);
+    }
+    throw new ProblemError(problemOf(response, await response.text().catch(() => '')));
   }
 
   device(device: DeviceId): Promise<DeviceMarks> {

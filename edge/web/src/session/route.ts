@@ -108,6 +108,11 @@ export class Route {
     return this.cell;
   }
 
+  /** The door of the node that serves. */
+  get box(): BoxClient {
+    return this.client;
+  }
+
   /** What changes with each move: answers that were asked for before it are another node's. */
   get node(): unknown {
     return this.here;

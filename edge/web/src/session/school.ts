@@ -5,6 +5,8 @@
 import {
   EventStream,
   type AccountId,
+  type Attachment,
+  type BlobHash,
   type ConferenceId,
   type ConferenceView,
   type DeviceMarks,
@@ -157,8 +159,26 @@ export class School {
     this.groupsCell.set(groups);
   }
 
-  post(room: RoomId, text: string): Promise<void> {
-    return this.outbox.add({ type: 'message.post', room, text });
+  post(room: RoomId, text: string, attachments: readonly Attachment[] = []): Promise<void> {
+    const files = attachments.length > 0 ? { attachments: [...attachments] } : {};
+    return this.outbox.add({ type: 'message.post', room, text, ...files });
+  }
+
+  /** Resolves when the file is whole at the node that serves. */
+  async upload(file: File, signal: AbortSignal, told: (share: number) => void): Promise<Attachment> {
+    const { described, hashOf, upload } = await import('./files');
+    const hash = await hashOf(file, signal);
+    await upload((question) => this.route.ask(question), file, hash, signal, told);
+    return described(file, hash);
+  }
+
+  /** An address of a file for `src` and `href`; null where it must be fetched (see `file`). */
+  fileUrl(room: RoomId, hash: BlobHash): string | null {
+    return this.route.box.fileUrl(room, hash);
+  }
+
+  file(room: RoomId, hash: BlobHash): Promise<Blob> {
+    return this.route.ask((box) => box.file(room, hash));
   }
 
   /** Everything that is shown of a room has been seen. */

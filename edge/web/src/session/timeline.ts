@@ -2,7 +2,7 @@
  * The messages of one room, merged from pages, live events and the own outbox. Identity is (device, seq); the order is
  * the log's index, and what has none yet stands below, by its clock.
  */
-import type { AccountId, DeviceId, LogIndex, MessagePage, MessageView, RoomId } from '../protocol';
+import type { AccountId, Attachment, DeviceId, LogIndex, MessagePage, MessageView, RoomId } from '../protocol';
 import { Cell, type Readable } from './cell';
 import type { OutboxEntry, RefusedEntry } from './outbox';
 
@@ -17,6 +17,7 @@ export interface MessageItem {
   author: AccountId;
   authorName: string;
   text: string;
+  attachments: readonly Attachment[];
   at: number;
   index: LogIndex | null;
   own: boolean;
@@ -175,6 +176,7 @@ export class Timeline {
         author: message.author,
         authorName: message.author_name,
         text: message.text,
+        attachments: message.attachments ?? [],
         at: message.at,
         index: message.index,
         own: message.author === this.me.account,
@@ -186,12 +188,14 @@ export class Timeline {
       if (entry.body.type !== 'message.post') continue;
       const key = entry.seq === null ? `row:${entry.id}` : identity(entry.device, entry.seq);
       if (this.messages.has(key)) continue;
-      items.push({ ...own, key, text: entry.body.text, at: entry.at, state: entry.saved ? 'saved' : 'waiting' });
+      const { text, attachments = [] } = entry.body;
+      items.push({ ...own, key, text, attachments, at: entry.at, state: entry.saved ? 'saved' : 'waiting' });
     }
     for (const entry of this.refused) {
       if (entry.body.type !== 'message.post') continue;
       const { id, reason, at } = entry;
-      items.push({ ...own, key: `refused:${id}`, text: entry.body.text, at, state: 'refused', reason, refusedId: id });
+      const { text, attachments = [] } = entry.body;
+      items.push({ ...own, key: `refused:${id}`, text, attachments, at, state: 'refused', reason, refusedId: id });
     }
     this.shown.set(items.sort(inOrder));
   }

@@ -151,10 +151,57 @@ describe('outbox', () => {
     await outbox.add(message('mine'));
     await until(allSaved(outbox));
     box.log.set(device, [{ seq: 1, at: 1, body: message('by the copy') }]);
-    await outbox.rejected(1, 'number-taken');
+    await outbox.rejected(outbox.device ?? '', 1, 'number-taken');
     await until(() => box.texts.length === 2);
     expect(box.texts).toEqual(['by the copy', 'mine']);
     expect(browser.refused).toEqual([]);
+    outbox.close();
+  });
+
+  it('sends what it saved under an earlier name under that name again when the box was burnt, and drops it when it is secured', async () => {
+    const outbox = await browser.tab();
+    await outbox.add(message('a'));
+    await until(allSaved(outbox));
+    const before = outbox.device ?? '';
+    // Refused, and an earlier try of it got no answer: what follows needs another name.
+    box.refuse = (text) => (text === 'no' ? 'not-a-member' : null);
+    box.loseAnswers = 1;
+    await outbox.add(message('no'));
+    await until(() => box.submissions === 2);
+    outbox.nudge();
+    await until(() => browser.refused.length === 1);
+    await outbox.add(message('b'));
+    await until(() => box.texts.includes('b'));
+    const now = outbox.device ?? '';
+    expect(now).not.toBe(before);
+    expect(outbox.earlierNames).toEqual([before]);
+
+    box.log.clear();
+    await outbox.marks(box.marks(before), true);
+    await outbox.marks(box.marks(now), true);
+    await until(() => box.texts.length === 2);
+    expect(box.log.get(before)?.map(({ seq, body }) => [seq, body])).toEqual([[1, message('a')]]);
+    expect(box.log.get(now)?.map(({ seq, body }) => [seq, body])).toEqual([[1, message('b')]]);
+    await until(allSaved(outbox));
+    box.secureAll();
+    await outbox.marks(box.marks(before), false);
+    expect(outbox.entries.value.map(({ body }) => body)).toEqual([message('b')]);
+    expect(outbox.earlierNames).toEqual([]);
+    outbox.close();
+  });
+
+  it('hears a verdict on what it wrote under an earlier name', async () => {
+    const outbox = await browser.tab();
+    await outbox.add(message('a'));
+    await until(allSaved(outbox));
+    const before = outbox.device ?? '';
+    box.log.set(before, [...(box.log.get(before) ?? []), { seq: 2, at: 1, body: message('by a copy') }]);
+    outbox.moved();
+    await outbox.add(message('b'));
+    await until(() => outbox.device !== before && allSaved(outbox)());
+    await outbox.rejected(before, 1, 'not-a-member');
+    expect(outbox.refused.value.map(({ body }) => body)).toEqual([message('a')]);
+    expect(outbox.entries.value.map(({ body }) => body)).toEqual([message('b')]);
     outbox.close();
   });
 
@@ -281,7 +328,7 @@ describe('outbox', () => {
     const outbox = await browser.tab();
     await outbox.add(message('too late'));
     await until(allSaved(outbox));
-    await outbox.rejected(1, 'not-a-member');
+    await outbox.rejected(outbox.device ?? '', 1, 'not-a-member');
     expect(outbox.entries.value).toEqual([]);
     expect(browser.refused.map(({ reason }) => reason)).toEqual(['not-a-member']);
     await outbox.add(message('next'));
@@ -294,7 +341,7 @@ describe('outbox', () => {
     const first = await browser.tab();
     await first.add(message('too late'));
     await until(allSaved(first));
-    await first.rejected(1, 'not-a-member');
+    await first.rejected(first.device ?? '', 1, 'not-a-member');
     first.close();
     const second = await browser.tab();
     expect(second.refused.value).toMatchObject([{ body: { text: 'too late' }, reason: 'not-a-member' }]);
@@ -315,7 +362,7 @@ describe('outbox', () => {
     const [first, second] = [await browser.tab(), await browser.tab()];
     await first.add(message('no'));
     await until(() => second.entries.value.length === 1 && allSaved(second)());
-    await second.rejected(1, 'not-a-member');
+    await second.rejected(second.device ?? '', 1, 'not-a-member');
     await until(() => first.refused.value.length === 1);
     expect(first.entries.value).toEqual([]);
     first.close();
@@ -332,7 +379,7 @@ describe('outbox', () => {
     await again.add(message('b'));
     await until(() => box.texts.length === 2 && allSaved(again)());
     expect(again.entries.value).toHaveLength(2);
-    await again.rejected(1, 'not-a-member');
+    await again.rejected(again.device ?? '', 1, 'not-a-member');
     box.secureAll();
     await again.marks(box.marks(again.device ?? ''), true);
     expect(again.refused.value.map(({ body }) => body)).toEqual([message('rejected while away')]);

@@ -88,8 +88,14 @@ export function supersede(state: OutboxState, body: Body): void {
   );
 }
 
+/** What is sent in one request: operations of one name. */
+export interface Batch {
+  device: DeviceId;
+  operations: SubmittedOperation[];
+}
+
 /** Gives numbers, and returns what is to be sent now. Until `settle`, each of them counts as possibly used. */
-export function nextBatch(state: OutboxState): SubmittedOperation[] {
+export function nextBatch(state: OutboxState): Batch {
   const { device } = state;
   for (const row of state.rows) {
     if (row.seq !== null) continue;
@@ -104,9 +110,9 @@ export function nextBatch(state: OutboxState): SubmittedOperation[] {
     if (batch.length === SUBMIT_OPERATIONS_MAX || (batch.length > 0 && chars > BATCH_CHARS_MAX)) break;
     batch.push({ seq: row.seq, at: row.at, body: row.body });
     row.unanswered += 1;
-    device.tried = Math.max(device.tried, row.seq);
+    if (row.device === device.device) device.tried = Math.max(device.tried, row.seq);
   }
-  return batch;
+  return { device: unsaved(state)[0]?.device ?? device.device, operations: batch };
 }
 
 /** These requests were answered, or certainly not looked at: nothing of them is still on its way. */
@@ -117,10 +123,18 @@ export function settle(state: OutboxState, operations: readonly SubmittedOperati
   }
 }
 
+/**
+ * Of the oldest name that has some: what was written under an earlier name goes first, and under that name, since a node
+ * may have it.
+ */
 function unsaved(state: OutboxState): (OutboxRow & { seq: Seq })[] {
-  return state.rows
-    .filter((row): row is OutboxRow & { seq: Seq } => row.seq !== null && !row.saved && row.device === state.device.device)
-    .sort((a, b) => a.seq - b.seq);
+  const open = state.rows.filter((row): row is OutboxRow & { seq: Seq } => row.seq !== null && !row.saved);
+  return open.filter((row) => row.device === open[0]?.device).sort((a, b) => a.seq - b.seq);
+}
+
+/** Names that this browser had before, and that something here still waits under. */
+export function earlierNames(own: DeviceId | null, rows: readonly Pick<OutboxRow, 'device' | 'seq'>[]): DeviceId[] {
+  return [...new Set(rows.filter((row) => row.seq !== null && row.device !== own).map((row) => row.device))];
 }
 
 /** It is over, and its writer is to know. */
@@ -157,7 +171,9 @@ export function takeAnswer(
   }
   if (refused.length > 0) {
     // A number is free only if every try of it was refused. Otherwise the rest goes on under another name.
-    if (refused.some((row) => row.unanswered > 0)) renew(state, newName);
+    // So it does under an earlier name: its other numbers were in use.
+    const earlier = answer.marks.device !== state.device.device;
+    if (earlier || refused.some((row) => row.unanswered > 0)) renew(state, newName);
     else closeUp(state, refused);
   }
   takeSaved(state, answer.marks);

@@ -123,6 +123,11 @@ export class Outbox {
     return this.deviceName;
   }
 
+  /** Names from before, of what is not yet secured. */
+  get earlierNames(): DeviceId[] {
+    return rules.earlierNames(this.deviceName, this.list.value);
+  }
+
   /** From where on verdicts on what is kept may have come while no page was there. */
   get since(): LogIndex | null {
     return this.list.value.length > 0 ? this.sinceHead : null;
@@ -188,9 +193,9 @@ export class Outbox {
     void this.pump();
   }
 
-  /** The node speaks of this device: in the greeting of the live stream (`greeting`), or as it moves on. */
+  /** The node speaks of this device, or of an earlier name: in the greeting of a live stream (`greeting`), or as it moves on. */
   async marks(marks: DeviceMarks, greeting: boolean): Promise<void> {
-    if (!this.owner || marks.device !== this.deviceName) return;
+    if (!this.owner || (marks.device !== this.deviceName && !this.earlierNames.includes(marks.device))) return;
     await this.change((state) => {
       rules.takeMarks(state, marks);
       if (greeting) rules.fallBack(state, marks);
@@ -202,8 +207,7 @@ export class Outbox {
    * The core refused an operation when it came to its place: it has used its number, and is over. Any tab may hear of it
    * first, and the one that owns the numbers may be gone by now: whoever hears it writes it down.
    */
-  async rejected(seq: number, reason: string): Promise<void> {
-    const device = this.deviceName;
+  async rejected(device: DeviceId, seq: number, reason: string): Promise<void> {
     await this.change((state) => {
       const row = state.rows.find((other) => other.seq === seq && other.device === device);
       if (!row) return;
@@ -257,15 +261,17 @@ export class Outbox {
     if (this.checked || this.list.value.length === 0) return;
     const device = this.deviceName;
     if (device === null) return;
-    const marks = await this.from((box) => box.device(device));
+    for (const name of [device, ...this.earlierNames]) {
+      const marks = await this.from((box) => box.device(name));
+      await this.change((state) => {
+        if (rules.isForeign(state, marks)) rules.renew(state, randomName());
+        else {
+          rules.takeSaved(state, marks);
+          rules.fallBack(state, marks);
+        }
+      });
+    }
     this.checked = true;
-    await this.change((state) => {
-      if (rules.isForeign(state, marks)) rules.renew(state, randomName());
-      else {
-        rules.takeSaved(state, marks);
-        rules.fallBack(state, marks);
-      }
-    });
   }
 
   /** Asks the node that serves now. If another one serves when the answer comes, it says nothing any more. */
@@ -279,9 +285,8 @@ export class Outbox {
 
   /** @returns whether there is more to send now */
   private async sendOne(): Promise<boolean> {
-    const operations = await this.change((state) => rules.nextBatch(state));
-    const device = this.deviceName;
-    if (operations.length === 0 || device === null || this.stop.signal.aborted) return false;
+    const { device, operations } = await this.change((state) => rules.nextBatch(state));
+    if (operations.length === 0 || this.stop.signal.aborted) return false;
     let answer: SubmitAnswer;
     try {
       answer = await this.submit(device, operations);

@@ -9,6 +9,7 @@ import {
   type BlobHash,
   type ConferenceId,
   type ConferenceView,
+  type DeviceId,
   type DeviceMarks,
   type GroupView,
   type Link,
@@ -20,6 +21,7 @@ import {
   type TicketAnswer,
 } from '../protocol';
 import { Cell, type Readable } from './cell';
+import { EarlierNames } from './earlier-names';
 import { Outbox, type OutboxOptions, type RefusedEntry } from './outbox';
 import { randomName } from './random';
 import { Rooms } from './rooms';
@@ -43,6 +45,7 @@ export class School {
   readonly rooms: Rooms;
   readonly outbox: Outbox;
   private readonly stream: EventStream;
+  private readonly earlier: EarlierNames;
   private readonly timelines = new Map<RoomId, Timeline>();
   private readonly linkCell = new Cell<Link>('connecting');
   private readonly coreCell: Cell<boolean>;
@@ -84,9 +87,15 @@ export class School {
       },
       connect: (path) => route.connect(path),
     });
+    this.earlier = new EarlierNames({
+      outbox: this.outbox,
+      connect: (path) => route.connect(path),
+      onRejected: (device, seq, reason) => this.rejected(device, seq, reason),
+    });
     route.onMoved(() => {
       this.greeting = null;
       this.stream.move();
+      this.earlier.move();
       this.outbox.moved();
     });
   }
@@ -121,6 +130,7 @@ export class School {
 
   close(): void {
     this.stream.stop();
+    this.earlier.stop();
     this.outbox.close();
     this.route.close();
   }
@@ -129,6 +139,7 @@ export class School {
   nudge(): void {
     this.route.nudge();
     this.stream.nudge();
+    this.earlier.nudge();
     this.outbox.nudge();
   }
 
@@ -244,7 +255,7 @@ export class School {
         this.timelines.get(event.message.room)?.take(event.message, this.route.state.value.at);
         break;
       case 'rejected':
-        this.rejected(event.seq, event.reason);
+        if (this.outbox.device !== null) this.rejected(this.outbox.device, event.seq, event.reason);
         break;
       case 'room_gone':
         this.timelines.delete(event.room);
@@ -266,12 +277,9 @@ export class School {
     }
   }
 
-  private rejected(seq: number, reason: string): void {
-    const { device } = this.outbox;
-    if (device !== null) {
-      for (const timeline of this.timelines.values()) timeline.drop(device, seq);
-    }
-    void this.outbox.rejected(seq, reason);
+  private rejected(device: DeviceId, seq: number, reason: string): void {
+    for (const timeline of this.timelines.values()) timeline.drop(device, seq);
+    void this.outbox.rejected(device, seq, reason);
   }
 
   private showOutbox(): void {

@@ -6,7 +6,8 @@ use schulhof_net::identity::Role;
 use schulhof_school::Operation;
 use schulhof_wire::{
     LogIndex,
-    node::{EncodedOperation, ToBox, ToCore, VERSION},
+    chunk::SchoolChunk,
+    node::{EncodedOperation, SYNC_VERSION, SYNC_VERSION_MIN, ToBox, ToCore},
 };
 use support::{Cluster, decoded, message, room, school, seed};
 
@@ -103,7 +104,8 @@ async fn whoever_has_no_business_here_is_refused() {
     assert_eq!(code(&school_box, submit(vec![EncodedOperation(b"{}".to_vec())])).await, "malformed");
     assert_eq!(code(&school_box, submit(vec![EncodedOperation(vec![b' '; 65 * 1024])])).await, "malformed");
     assert_eq!(code(&school_box, submit(vec![])).await, "malformed");
-    let hello = ToCore::Hello { version: VERSION, software: String::new(), school: nord.clone(), after: LogIndex(0) };
+    let hello =
+        ToCore::Hello { version: SYNC_VERSION, software: String::new(), school: nord.clone(), after: LogIndex(0) };
     assert_eq!(code(&school_box, hello).await, "malformed", "a second hello");
     // Nothing of all that has left a trace.
     assert_eq!(school_box.session(&nord, LogIndex(0)).await.head, LogIndex(0));
@@ -189,4 +191,43 @@ async fn one_connection_of_a_gateway_has_a_stream_for_each_of_many_schools() {
     for (_, session) in &mut open {
         session.collect(None, 2, LogIndex(0)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_box_of_a_school_with_much_history_gets_the_state_and_an_older_one_all_entries() {
+    const MESSAGES: u64 = 2_500;
+    let cluster = Cluster::start().await;
+    let nord = school("nord");
+    let mut operator = cluster.client(Role::Operator, "up").session(&nord, LogIndex(0)).await;
+    operator.submit(1, &seed()).await;
+    operator.collect(Some(1), 2, LogIndex(0)).await;
+    let school_box = cluster.client(Role::Box, "nord");
+    let mut session = school_box.session(&nord, LogIndex(2)).await;
+    let all: Vec<Operation> = std::iter::once(room("d-1")).chain((2..=MESSAGES).map(|n| message("d-1", n))).collect();
+    let mut after = 2;
+    for (batch, operations) in (1..).zip(all.chunks(500)) {
+        session.submit(batch, operations).await;
+        session.collect(Some(batch), operations.len(), LogIndex(after)).await;
+        after += operations.len() as u64;
+    }
+    let head = LogIndex(MESSAGES + 2);
+
+    let mut empty = school_box.session_in(SYNC_VERSION, &nord, LogIndex(0)).await;
+    let mut chunks = Vec::new();
+    while !matches!(chunks.last(), Some(SchoolChunk::End(_))) {
+        match empty.next().await {
+            Some(ToBox::Snapshot { chunk }) => chunks.push(SchoolChunk::decode(&chunk).unwrap()),
+            other => panic!("{other:?} amid the state"),
+        }
+    }
+    let Some(SchoolChunk::End(summary)) = chunks.last() else { unreachable!() };
+    assert_eq!(summary.head, head);
+    let hashes = cluster.hashes(&nord, head).await;
+    assert!(hashes.iter().all(|hash| *hash == summary.state_hash));
+    // Entries follow where it ends, and the stream takes operations all along.
+    empty.submit(1, &[message("d-1", MESSAGES + 1)]).await;
+    empty.collect(Some(1), 1, head).await;
+
+    let mut old = school_box.session_in(SYNC_VERSION_MIN, &nord, LogIndex(0)).await;
+    old.collect(None, MESSAGES as usize + 3, LogIndex(0)).await;
 }

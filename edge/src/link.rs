@@ -8,7 +8,7 @@ use crate::{
     config::Core,
     dial::Dialler,
     stop::Stop,
-    store::{FrameError, Store},
+    store::{FrameError, Store, Taken},
 };
 use schulhof_net::{
     identity::{PeerIdentity, Role},
@@ -19,11 +19,13 @@ use schulhof_wire::{
     NodeName,
     node::{ToBox, ToCore},
 };
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, watch};
 
 /// Frames on their way into the stream; more stay in the outbox.
 const FRAMES_MAX: usize = 8;
+/// Frames that are read while the store works on others: what waits is then laid over all of them at once.
+const FRAMES_AHEAD_MAX: usize = 8;
 /// While the disk is unusable there is nothing to say to the core; look again after this.
 const UNUSABLE_PAUSE: Duration = Duration::from_secs(1);
 /// After what cannot be mended by connecting again (another version, a differing state), doubled up to the longest.
@@ -31,10 +33,18 @@ const MISFIT_PAUSE: Duration = Duration::from_secs(1);
 const MISFIT_PAUSE_MAX: Duration = Duration::from_mins(1);
 
 /// A node of the core.
+#[derive(Clone)]
 struct Node {
     name: NodeName,
     addr: SocketAddr,
     expected: Expected,
+}
+
+impl Node {
+    fn new(name: &NodeName, addr: SocketAddr) -> anyhow::Result<Self> {
+        let expected = Expected::Node(PeerIdentity::new(Role::Core, name.as_str())?);
+        Ok(Self { name: name.clone(), addr, expected })
+    }
 }
 
 /// Keeps the box connected to the core.
@@ -63,11 +73,7 @@ impl<E: Into<anyhow::Error>> From<E> for End {
 
 impl Link {
     pub fn new(store: Arc<Store>, dial: impl Into<Dialler>, cores: &[Core], clock: Monotonic) -> anyhow::Result<Self> {
-        let node = |core: &Core| -> anyhow::Result<Node> {
-            let expected = Expected::Node(PeerIdentity::new(Role::Core, core.name.as_str())?);
-            Ok(Node { name: core.name.clone(), addr: core.addr, expected })
-        };
-        let nodes = cores.iter().map(node).collect::<Result<_, _>>()?;
+        let nodes = cores.iter().map(|core| Node::new(&core.name, core.addr)).collect::<Result<_, _>>()?;
         Ok(Self { store, dial: dial.into(), refused: watch::Sender::new(None), nodes, clock })
     }
 
@@ -88,7 +94,7 @@ impl Link {
     async fn keep_connected(&self) {
         // Boxes begin at different nodes.
         let mut turn = rand::random_range(0..self.nodes.len());
-        let mut leader: Option<NodeName> = None;
+        let mut leader: Option<Redirect> = None;
         let mut misfit_pause = MISFIT_PAUSE;
         // Said aloud once: at a first start it may be a wrong address or certificate, later it is the line, again and again.
         let mut told = false;
@@ -102,12 +108,11 @@ impl Link {
             if let Some(at_ms) = state.connect_at {
                 tokio::time::sleep_until(self.clock.instant(at_ms)).await;
             }
-            let named = leader.take().and_then(|name| self.nodes.iter().find(|node| node.name == name));
-            let node = named.unwrap_or_else(|| {
+            let node = leader.take().and_then(|redirect| self.named(&redirect)).unwrap_or_else(|| {
                 turn = (turn + 1) % self.nodes.len();
-                &self.nodes[turn]
+                self.nodes[turn].clone()
             });
-            let end = self.converse(node, state.generation).await;
+            let end = self.converse(&node, state.generation).await;
             let was_online = self.store.is_online();
             self.store.link_disconnected();
             if was_online {
@@ -115,7 +120,7 @@ impl Link {
                 told = false;
             }
             match end {
-                End::Redirect(redirect) => leader = redirect.leader,
+                End::Redirect(redirect) => leader = Some(redirect),
                 End::Lost(error) if was_online => tracing::warn!(node = %node.name, "the core is lost: {error:#}"),
                 End::Lost(error) if !told => {
                     tracing::warn!(node = %node.name, "no way to the core: {error:#}");
@@ -133,6 +138,16 @@ impl Link {
                 }
             }
         }
+    }
+
+    /// The node that a redirect names: a configured one, or one that came to the core since. Its certificate must say the
+    /// same name either way.
+    fn named(&self, redirect: &Redirect) -> Option<Node> {
+        let name = redirect.leader.as_ref()?;
+        if let Some(addr) = redirect.address {
+            return Node::new(name, addr).ok();
+        }
+        self.nodes.iter().find(|node| node.name == *name).cloned()
     }
 
     /// One connection, from its hello to its end.
@@ -157,7 +172,15 @@ impl Link {
         if frames.send(self.store.link_connected()).await.is_err() {
             return anyhow::anyhow!("the stream is closed").into();
         }
+        let mut taken: VecDeque<Taken> = VecDeque::new();
+        // The stream is over; what came on it is still looked at, a redirect above all.
+        let mut over: Option<End> = None;
         loop {
+            if taken.is_empty()
+                && let Some(end) = over.take()
+            {
+                return end;
+            }
             let mut blocked = true;
             while let Ok(place) = frames.try_reserve() {
                 match self.store.link_transmit() {
@@ -181,14 +204,17 @@ impl Link {
                     None => std::future::pending().await,
                 }
             };
+            let ahead = over.is_none() && taken.len() < FRAMES_AHEAD_MAX;
+            let answer = async {
+                match taken.front_mut() {
+                    Some(first) => first.answer(&self.store).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
-                frame = reader.read() => {
-                    let frame = match frame {
-                        Ok(Some(frame)) => frame,
-                        Ok(None) => return anyhow::anyhow!("the core ended the stream").into(),
-                        Err(error) => return error.into(),
-                    };
-                    match self.store.link_frame(frame).await {
+                answer = answer => {
+                    taken.pop_front();
+                    match answer {
                         Ok(received) => {
                             if let Some(redirect) = received.redirect {
                                 return End::Redirect(redirect);
@@ -196,6 +222,23 @@ impl Link {
                         }
                         Err(FrameError::Sync(error)) => return End::Misfit(error),
                         Err(FrameError::Write(error)) => return error.into(),
+                    }
+                }
+                frame = reader.read(), if ahead => {
+                    let frame = match frame {
+                        Ok(Some(frame)) => frame,
+                        Ok(None) => {
+                            over = Some(anyhow::anyhow!("the core ended the stream").into());
+                            continue;
+                        }
+                        Err(error) => {
+                            over = Some(error.into());
+                            continue;
+                        }
+                    };
+                    match self.store.link_take(frame).await {
+                        Ok(frame) => taken.push_back(frame),
+                        Err(error) => return anyhow::Error::from(error).into(),
                     }
                 }
                 () = self.store.link_woken(), if !blocked => {}

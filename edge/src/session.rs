@@ -7,7 +7,7 @@
 use parking_lot::RwLock;
 use schulhof_wire::{AccountId, pass::PassClaims};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Half a day without a request: who comes back the next morning signs in.
 pub const IDLE_MAX_MS: u64 = 12 * 3_600_000;
@@ -146,6 +146,11 @@ impl Sessions {
         let sessions = self.0.read();
         let own = sessions.iter().filter(|(_, held)| held.session.account == *account);
         own.map(|(key, held)| (*key, held.session.clone())).collect()
+    }
+
+    /// Whose sessions there are.
+    pub fn accounts(&self) -> BTreeSet<AccountId> {
+        self.0.read().values().map(|held| held.session.account.clone()).collect()
     }
 
     /// Which ones have to go before one more of `account` is added.

@@ -11,7 +11,7 @@ use schulhof_school::view::MessageView;
 use schulhof_wire::{
     LogIndex,
     api::{DeviceMarks, Page, SubmitState},
-    node::{ToBox, ToCore, VERSION},
+    node::{SYNC_VERSION, ToBox, ToCore},
 };
 use serde_json::json;
 use std::{
@@ -285,13 +285,13 @@ async fn frames_that_do_not_fit_change_nothing() {
     assert_eq!(nord.store.status().0, head);
     let ToCore::Hello { after, .. } = nord.store.link_connected() else { panic!("a hello") };
     assert_eq!(after, head, "it asks for what it does not have");
-    nord.store.link_frame(ToBox::Welcome { version: VERSION, head: entry.index }).await.unwrap();
+    nord.store.link_frame(ToBox::Welcome { version: SYNC_VERSION, head: entry.index }).await.unwrap();
     let mut lied = skipped.clone();
     lied.rejected = Some("not-a-member".into());
     assert!(nord.store.link_frame(ToBox::Entries { entries: vec![lied] }).await.is_err(), "another verdict");
     assert!(texts(&eva).await.is_empty());
     nord.store.link_connected();
-    nord.store.link_frame(ToBox::Welcome { version: VERSION, head: entry.index }).await.unwrap();
+    nord.store.link_frame(ToBox::Welcome { version: SYNC_VERSION, head: entry.index }).await.unwrap();
     nord.store.link_frame(ToBox::Entries { entries: vec![skipped, entry] }).await.unwrap();
     assert_eq!(texts(&eva).await.len(), 2);
 }

@@ -86,7 +86,7 @@ async fn serve(accepted: Accepted, log: Arc<Mutex<Log>>, grown: watch::Sender<Lo
     }
     let peer = Peer::Box(accepted.peer.school().unwrap());
     let head = log.lock().head();
-    let mut session = match CoreSession::accept(&hello, &peer, head) {
+    let mut session = match CoreSession::accept(&hello, &peer, LogIndex(1), head) {
         Ok(session) => session,
         Err(refusal) => {
             let _ = writer.write(&refusal.0).await;
@@ -94,6 +94,14 @@ async fn serve(accepted: Accepted, log: Arc<Mutex<Log>>, grown: watch::Sender<Lo
         }
     };
     let mut growing = grown.subscribe();
+    if session.wants_snapshot() {
+        let welcome = session.poll_transmit(|_, _| Vec::new()).expect("first the welcome");
+        let chunks = log.lock().chunks(session.school());
+        let frames = std::iter::once(welcome).chain(chunks.iter().map(|chunk| session.snapshot(chunk)));
+        for frame in frames.collect::<Vec<_>>() {
+            writer.write(&frame).await.unwrap();
+        }
+    }
     loop {
         let read = |after: LogIndex, count: usize| {
             log.lock().entries.iter().skip(after.0 as usize).take(count).cloned().collect()
@@ -229,4 +237,24 @@ async fn a_core_of_another_ca_or_name_is_not_believed() {
     eventually(&nord, |nord| nord.store.is_online()).await;
     assert_eq!(impostor.endpoint.open_connections(), 0);
     drop((core, impostor));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_box_of_a_school_with_much_history_gets_its_state_and_goes_on_with_entries() {
+    let (folder, ca) = (tempfile::tempdir().unwrap(), Ca::generate().unwrap());
+    let mut history = Log::with_school();
+    for seq in 1..=3_000 {
+        history.act("eva", "eva-old", seq, Body::post(id("7a"), format!("message {seq}")));
+    }
+    let core = Core::start(&ca, "core-1", ANY.parse().unwrap(), Arc::new(Mutex::new(history)), Leads::Itself).await;
+    let nord = Nord::with(Options::in_folder(folder.path()), folder.path(), Log::default());
+    link(&nord, &ca.issue(Role::Box, "nord").unwrap(), &[("core-1", core.addr)]);
+    let head = core.log.lock().head();
+    eventually(&nord, |nord| nord.store.status().0 == head).await;
+    core.act(1, "after the state");
+    eventually(&nord, |nord| nord.store.status().0.0 == head.0 + 1).await;
+    let ali = Browser::signed_in(&nord, "ali", "ali-1").await;
+    let page: Page<MessageView> = ali.get("/api/rooms/7a/messages?limit=2").await.ok();
+    let texts: Vec<&str> = page.items.iter().map(|message| message.text.as_str()).collect();
+    assert_eq!(texts, ["message 3000", "after the state"]);
 }

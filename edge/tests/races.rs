@@ -16,7 +16,7 @@ use schulhof_school::{Actor, Body, Operation};
 use schulhof_wire::{
     ConferenceId, Hlc, LogIndex, Seq,
     api::{SubmitState, TicketAnswer},
-    node::{ToBox, VERSION},
+    node::{SYNC_VERSION, ToBox},
     ticket::{MediaNode, NodeKind},
 };
 use serde_json::json;
@@ -31,7 +31,7 @@ async fn the_news_that_the_line_broke_stands_for_no_entries() {
     let (store, notices) = Store::open(school(), file, FreeSpace::of(folder.path()), Monotonic::start()).unwrap();
     let log = Log::with_school();
     store.link_connected();
-    store.link_frame(ToBox::Welcome { version: VERSION, head: log.head() }).await.unwrap();
+    store.link_frame(ToBox::Welcome { version: SYNC_VERSION, head: log.head() }).await.unwrap();
     store.link_frame(ToBox::Entries { entries: log.entries.clone() }).await.unwrap();
     store.link_disconnected();
     let told: Vec<Notice> = notices.try_iter().collect();

@@ -11,7 +11,7 @@ use schulhof_ops::seed;
 use schulhof_school::{Body, Operation, op::Actor};
 use schulhof_wire::{
     AccountId, DeviceId, Hlc, LogIndex, RoomId, SchoolId, Seq,
-    node::{ALPN_SYNC, BATCH_LEN_MAX, EncodedOperation, ToBox, ToCore, VERSION},
+    node::{ALPN_SYNC, BATCH_LEN_MAX, EncodedOperation, SYNC_VERSION, ToBox, ToCore},
 };
 use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
 
@@ -95,13 +95,15 @@ async fn on_node(
     let mut writer = FrameWriter::<ToCore>::new(send);
     let mut reader = FrameReader::<ToBox>::new(receive);
     let software = "schulhof-bench".to_owned();
-    writer.write(&ToCore::Hello { version: VERSION, software, school: school.clone(), after: messages.after }).await?;
+    writer
+        .write(&ToCore::Hello { version: SYNC_VERSION, software, school: school.clone(), after: messages.after })
+        .await?;
     let batches = count.div_ceil(BATCH_LEN_MAX as u64);
     let mut next = 0;
     let mut open = BTreeSet::new();
     loop {
         match reader.read().await?.context("the node closed the stream")? {
-            ToBox::Redirect { .. } => return Ok(None),
+            ToBox::Redirect { .. } | ToBox::RedirectTo { .. } => return Ok(None),
             ToBox::Committed { batch } => {
                 open.remove(&batch);
                 if next == batches && open.is_empty() {
@@ -122,7 +124,8 @@ async fn on_node(
                     bail!("a message was rejected: {reason}");
                 }
             }
-            ToBox::Welcome { .. } | ToBox::Head { .. } => {}
+            // It holds no replica: a state is not for it.
+            ToBox::Welcome { .. } | ToBox::Head { .. } | ToBox::Snapshot { .. } | ToBox::Verdicts { .. } => {}
         }
         while next < batches && open.len() < WINDOW {
             writer.write(&ToCore::Submit { batch: next, operations: messages.batch(next, count)? }).await?;

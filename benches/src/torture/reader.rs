@@ -13,7 +13,7 @@ use schulhof_ops::seed::Core;
 use schulhof_school::{Body, Operation};
 use schulhof_wire::{
     DeviceId, LogIndex, NodeName, RoomId, SchoolId, Seq,
-    node::{ALPN_SYNC, Entry, ToBox, ToCore, VERSION},
+    node::{ALPN_SYNC, Entry, SYNC_VERSION, ToBox, ToCore},
 };
 use std::{
     collections::BTreeMap,
@@ -108,10 +108,11 @@ impl Reader {
         let (send, receive) = line.open_bi().await?;
         let (mut writer, mut reader) = (FrameWriter::<ToCore>::new(send), FrameReader::<ToBox>::new(receive));
         let (software, school) = ("torture".to_owned(), self.school.clone());
-        writer.write(&ToCore::Hello { version: VERSION, software, school, after }).await?;
+        writer.write(&ToCore::Hello { version: SYNC_VERSION, software, school, after }).await?;
         let (head, responded) = match reader.read().await?.context("the stream has ended")? {
             ToBox::Welcome { head, .. } => (head, Instant::now()),
             ToBox::Redirect { leader } => return Ok(Tried::Elsewhere(leader)),
+            ToBox::RedirectTo { leader, .. } => return Ok(Tried::Elsewhere(Some(leader))),
             other => bail!("{other:?} instead of a welcome"),
         };
         let mut entries: Vec<Entry> = Vec::new();

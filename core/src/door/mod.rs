@@ -5,6 +5,7 @@
 
 mod present;
 mod session;
+mod snapshot;
 
 pub use present::BoxStatus;
 
@@ -15,7 +16,7 @@ use crate::{
 use present::Present;
 use schulhof_net::{identity::Role, quic::Accepted};
 use schulhof_sync::Peer;
-use schulhof_wire::{LogIndex, NodeName, SchoolId};
+use schulhof_wire::{LogIndex, SchoolId, node::ToBox};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, watch};
 
@@ -41,6 +42,8 @@ pub struct Door {
     view: watch::Receiver<Arc<View>>,
     present: Present,
     in_flight: Arc<Semaphore>,
+    /// Places for replicas that are loaded.
+    dumps: Arc<Semaphore>,
     /// A leader that no majority has answered for this long leads nobody.
     quorum_silence_max: Duration,
 }
@@ -48,7 +51,8 @@ pub struct Door {
 impl Door {
     pub fn new(groups: Arc<Groups>, quorum_silence_max: Duration) -> Self {
         let in_flight = Arc::new(Semaphore::new(IN_FLIGHT_KIB_MAX));
-        Self { view: groups.view(), groups, present: Present::default(), in_flight, quorum_silence_max }
+        let dumps = Arc::new(Semaphore::new(snapshot::DUMPS_MAX));
+        Self { view: groups.view(), groups, present: Present::default(), in_flight, dumps, quorum_silence_max }
     }
 
     /// Serves one connection until it ends.
@@ -88,8 +92,15 @@ impl Door {
         self.view.borrow().schools.contains_key(school)
     }
 
-    fn name(&self, node: Option<NodeId>) -> Option<NodeName> {
-        node.and_then(|id| self.groups.peers().name(id))
+    /// Where to go instead. In version 1 a node cannot be named that the peer has not heard of.
+    fn redirect(&self, version: u16, leader: Option<NodeId>) -> ToBox {
+        let member = leader.and_then(|id| self.groups.peers().members().find(|member| member.id == id));
+        match member {
+            Some(member) if version >= 2 => {
+                ToBox::RedirectTo { leader: member.identity.name.clone(), address: member.address }
+            }
+            member => ToBox::Redirect { leader: member.map(|member| member.identity.name.clone()) },
+        }
     }
 
     /// The schools that are served here, as an operator sees them.

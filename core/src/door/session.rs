@@ -2,7 +2,7 @@
 //!
 //! The rules of the conversation are in [`CoreSession`]; here are the stream, Raft and the clock.
 
-use super::{Door, count_refused};
+use super::{Door, count_refused, snapshot::Sending};
 use crate::{
     meta::View,
     raft::{
@@ -25,7 +25,8 @@ use schulhof_net::quic::{FrameError, FrameReader, FrameWriter};
 use schulhof_school::{Actor, Envelope};
 use schulhof_sync::{Batch, CoreSession, Peer, Refusal, core_end};
 use schulhof_wire::{
-    LogIndex, NodeName, SchoolId,
+    LogIndex, SchoolId,
+    live::RESUME_LEN_MAX,
     node::{Entry, ToBox, ToCore},
 };
 use std::{io, sync::Arc, time::Duration};
@@ -114,7 +115,8 @@ async fn converse(
         Err(_) => return Err(refuse("malformed", "no hello came")),
     };
     // First what is wrong on every node: there a redirect would not help.
-    let school = CoreSession::accept(&hello, who, LogIndex(u64::MAX))?.school().clone();
+    let offer = CoreSession::accept(&hello, who, LogIndex(1), LogIndex(u64::MAX))?;
+    let (school, version) = (offer.school().clone(), offer.version());
     let mut view = door.view.clone();
     let (group, epoch) = find(door, &mut view, &school).await?;
     let Some(handle) = door.groups.get(group) else { return Err(End::Say(ToBox::Redirect { leader: None })) };
@@ -123,7 +125,7 @@ async fn converse(
     let lead = match timeout(READ_INDEX_MAX, handle.raft.ensure_linearizable(ReadPolicy::ReadIndex)).await {
         Ok(Ok(_)) => Lead::of(handle),
         Ok(Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)))) => {
-            return Err(End::Say(ToBox::Redirect { leader: door.name(forward.leader_id) }));
+            return Err(End::Say(door.redirect(version, forward.leader_id)));
         }
         Ok(Err(e)) => {
             tracing::debug!(%school, "no linearizable read: {e}");
@@ -136,7 +138,9 @@ async fn converse(
         return Err(End::Say(ToBox::Redirect { leader: None }));
     }
     let mut head = blocking(handle, crate::state::Store::head, &school).await?;
-    let mut session = CoreSession::accept(&hello, who, *head.borrow_and_update())?;
+    let first = blocking(handle, crate::state::Store::first_kept, &school).await?;
+    let mut session = CoreSession::accept(&hello, who, first, *head.borrow_and_update())?;
+    let mut loading = if session.wants_snapshot() { Some(load(door, handle, &school).await?) } else { None };
     let present = matches!(who, Peer::Box(_)).then(|| door.present.enter(&school, session.cursor()));
     tracing::info!(?who, %school, after = session.cursor().0, head = head.borrow().0, "a sync session begins");
 
@@ -154,15 +158,19 @@ async fn converse(
                 entries = Some(blocking(handle, read, &school).await?);
             }
             let Some(frame) = session.poll_transmit(|_, _| entries.take().unwrap_or_default()) else { break };
-            match timeout(WRITE_MAX, writer.write(&frame)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) | Err(_) => return Err(End::Gone),
-            }
+            say(writer, &frame).await?;
             if let Some(present) = &present {
                 present.sent(session.cursor());
             }
         }
+        if let Some(sending) = &mut loading
+            && !send_part(sending, handle, &mut session, writer).await?
+        {
+            loading = None;
+        }
         tokio::select! {
+            // Between chunks the peer is listened to.
+            () = std::future::ready(()), if loading.is_some() => {}
             frame = reader.read() => {
                 if let Some(batch) = session.receive(read(frame)?)? {
                     propose(door, who, handle, (&school, epoch), batch, &mut session, &mut proposals).await?;
@@ -173,7 +181,7 @@ async fn converse(
                 Proposed::Gap => session.busy(batch, GAP_RETRY_MS),
                 // The session ends when this node knows where the school is now.
                 Proposed::Moved => session.busy(batch, MOVED_RETRY_MS),
-                Proposed::NotLeader(leader) => return Err(End::Say(ToBox::Redirect { leader: door.name(leader) })),
+                Proposed::NotLeader(leader) => return Err(End::Say(door.redirect(version, leader))),
                 Proposed::Failed(detail) => {
                     tracing::error!(%school, "a batch was not committed: {detail}");
                     return Err(End::Say(ToBox::Redirect { leader: None }));
@@ -186,14 +194,15 @@ async fn converse(
             changed = view.changed() => {
                 let place = view.borrow_and_update().schools.get(&school).map(|school| (school.group, school.epoch));
                 if changed.is_err() || place != Some((group, epoch)) {
-                    return Err(End::Say(ToBox::Redirect { leader: place.and_then(|(group, _)| leads(door, group)) }));
+                    let leader = place.and_then(|(group, _)| leads(door, group));
+                    return Err(End::Say(door.redirect(version, leader)));
                 }
             }
             changed = server.changed() => {
                 let leader = server.borrow_watched().current_leader;
                 if changed.is_err() || !lead.holds(handle) {
                     let other = leader.filter(|id| *id != door.groups.peers().own());
-                    return Err(End::Say(ToBox::Redirect { leader: door.name(other) }));
+                    return Err(End::Say(door.redirect(version, other)));
                 }
             }
             _ = standing.tick() => {
@@ -229,8 +238,8 @@ async fn find(
 }
 
 /// Which node leads the group, as far as this one knows.
-fn leads(door: &Door, group: Group) -> Option<NodeName> {
-    door.name(door.groups.get(group)?.raft.server_metrics().borrow_watched().current_leader)
+fn leads(door: &Door, group: Group) -> Option<NodeId> {
+    door.groups.get(group)?.raft.server_metrics().borrow_watched().current_leader
 }
 
 /// The term in which this node was found to lead.
@@ -261,10 +270,44 @@ async fn blocking<R: Send + 'static>(
 ) -> Result<R, End> {
     let (store, named) = (handle.store.clone(), school.clone());
     let result = tokio::task::spawn_blocking(move || work(&store, &named)).await.map_err(io::Error::other);
-    result.and_then(|result| result).map_err(|e| {
-        tracing::error!(%school, "the state cannot be read: {e}");
-        End::Say(ToBox::Redirect { leader: None })
-    })
+    result.and_then(|result| result).map_err(|e| unreadable(school, &e))
+}
+
+fn unreadable(school: &SchoolId, error: &io::Error) -> End {
+    tracing::error!(%school, "the state cannot be read: {error}");
+    End::Say(ToBox::Redirect { leader: None })
+}
+
+async fn say(writer: &mut FrameWriter<ToBox>, frame: &ToBox) -> Result<(), End> {
+    match timeout(WRITE_MAX, writer.write(frame)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(End::Gone),
+    }
+}
+
+/// The next chunk of the school's state; after the last what was rejected before it. Tells whether there is more.
+async fn send_part(
+    sending: &mut Sending,
+    handle: &GroupHandle,
+    session: &mut CoreSession,
+    writer: &mut FrameWriter<ToBox>,
+) -> Result<bool, End> {
+    let school = session.school().clone();
+    if let Some(chunk) = sending.next().await.map_err(|e| unreadable(&school, &e))? {
+        say(writer, &session.snapshot(&chunk)).await?;
+        return Ok(true);
+    }
+    let upto = session.cursor();
+    let read =
+        move |store: &crate::state::Store, school: &SchoolId| store.rejected_before(school, upto, RESUME_LEN_MAX);
+    let rejected = blocking(handle, read, &school).await?;
+    say(writer, &session.verdicts(rejected)).await?;
+    Ok(false)
+}
+
+async fn load(door: &Door, handle: &GroupHandle, school: &SchoolId) -> Result<Sending, End> {
+    let sending = Sending::begin(&door.dumps, handle, school).await.map_err(|e| unreadable(school, &e))?;
+    sending.ok_or(End::Say(ToBox::Redirect { leader: None }))
 }
 
 /// Takes a batch to Raft, in the order in which batches come.

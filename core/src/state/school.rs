@@ -10,17 +10,17 @@
 //! Chunks end where a key's checksum says so, not after so many bytes: a later dump of the same school repeats the
 //! chunks in which nothing has changed, byte by byte, and a store by content keeps them once.
 //!
-//! Encoded: version u8 | CRC-32 of what follows u32 little endian | postcard of [`SchoolChunk`].
+//! The chunks themselves are `schulhof_wire::chunk`: replicas are loaded from them, too.
 
 use super::{
     Store, io_error,
     kv::{Key, SchoolKv, Value},
-    store::{ENTRIES, STATE},
+    store::{ENTRIES, STATE, decode_entry},
 };
 use redb::{ReadOnlyTable, ReadableDatabase, ReadableTable, Table};
 use schulhof_school::view::{self, StateHasher};
-use schulhof_wire::{LogIndex, SchoolId};
-use serde::{Deserialize, Serialize};
+pub use schulhof_wire::chunk::{CHUNK_LEN_MAX, CHUNK_VERSION, SchoolChunk, Summary};
+use schulhof_wire::{LogIndex, SchoolId, node};
 use std::{
     io,
     ops::Bound::{Excluded, Included, Unbounded},
@@ -28,44 +28,10 @@ use std::{
 
 /// A chunk does not end before it is this long, so that few are tiny.
 const CHUNK_LEN_MIN: usize = 64 << 10;
-/// It ends here at the latest: a fraction of a frame, and of what a receiver holds in memory.
+/// It ends here at the latest: a fraction of a frame, and of what a receiver holds in memory. Well below [`CHUNK_LEN_MAX`].
 const CHUNK_LEN: usize = 512 << 10;
-/// Longest encoded chunk that is read: one record may go beyond [`CHUNK_LEN`], and lengths take their place.
-pub const CHUNK_LEN_MAX: usize = 2 << 20;
 /// A key whose CRC-32 ends with these bits zero ends a chunk: one of 512.
 const CUT_MASK: u32 = 511;
-/// Version of [`SchoolChunk`] and of how it is encoded.
-pub const CHUNK_VERSION: u8 = 1;
-const HEADER_LEN: usize = 5;
-
-/// Part of a school's dump. Add variants at the end only.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum SchoolChunk {
-    Begin {
-        school: SchoolId,
-        /// The state is that after this entry.
-        head: LogIndex,
-        /// First kept entry; one above `head` if none is kept or asked for.
-        first: LogIndex,
-    },
-    /// (key of `schulhof_school`, value), in order.
-    State(Vec<(Vec<u8>, Vec<u8>)>),
-    /// (index, entry as the store has it), without gaps from `first` to `head`.
-    Entries(Vec<(u64, Vec<u8>)>),
-    End(Summary),
-}
-
-/// What a whole dump comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Summary {
-    pub head: LogIndex,
-    pub first: LogIndex,
-    pub records: u64,
-    /// `schulhof_school::view::state_hash`.
-    pub state_hash: [u8; 32],
-    /// The same over the kept entries, with the index as eight bytes, big endian, for a key.
-    pub entries_hash: [u8; 32],
-}
 
 /// Why a school could not be loaded. A damaged stream is the same on every replica, a disk's failure is not.
 #[derive(Debug, thiserror::Error)]
@@ -74,31 +40,6 @@ pub enum LoadError {
     Damaged { school: SchoolId, detail: String },
     #[error(transparent)]
     Io(#[from] io::Error),
-}
-
-impl SchoolChunk {
-    pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![CHUNK_VERSION, 0, 0, 0, 0];
-        bytes = postcard::to_extend(self, bytes).expect("a chunk has nothing that postcard cannot encode");
-        let crc = crc32fast::hash(&bytes[HEADER_LEN..]);
-        bytes[1..HEADER_LEN].copy_from_slice(&crc.to_le_bytes());
-        bytes
-    }
-
-    /// What is wrong with it is said in words: whoever reads knows where it came from.
-    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
-        if bytes.len() > CHUNK_LEN_MAX {
-            return Err(format!("a chunk of {} bytes", bytes.len()));
-        }
-        let Some((header, rest)) = bytes.split_at_checked(HEADER_LEN) else { return Err("a chunk is cut".into()) };
-        if header[0] != CHUNK_VERSION {
-            return Err(format!("a chunk of version {}, known is {CHUNK_VERSION}", header[0]));
-        }
-        if crc32fast::hash(rest).to_le_bytes() != header[1..] {
-            return Err("a chunk is damaged".into());
-        }
-        postcard::from_bytes(rest).map_err(|e| format!("a chunk is unreadable: {e}"))
-    }
 }
 
 /// What a dump holds.
@@ -344,6 +285,30 @@ impl Store {
     /// A view of the school as of now. Blocks.
     pub fn dump_school(&self, school: &SchoolId, parts: Parts) -> io::Result<SchoolDump> {
         SchoolDump::open(self, school, parts)
+    }
+
+    /// First entry that is kept, one above the head if there is none. Blocks.
+    pub fn first_kept(&self, school: &SchoolId) -> io::Result<LogIndex> {
+        let txn = self.db.begin_read().map_err(io_error)?;
+        let state = txn.open_table(STATE).map_err(io_error)?;
+        let kv = SchoolKv::new(&state, school);
+        let head = view::head(&kv);
+        kv.finish().map_err(io_error)?;
+        first_entry(&txn.open_table(ENTRIES).map_err(io_error)?, school, head)
+    }
+
+    /// Of the `count` entries up to an index those that were rejected, in order. Blocks.
+    pub fn rejected_before(&self, school: &SchoolId, upto: LogIndex, count: u64) -> io::Result<Vec<node::Entry>> {
+        let txn = self.db.begin_read().map_err(io_error)?;
+        let entries = txn.open_table(ENTRIES).map_err(io_error)?;
+        let from = (upto.0 + 1).saturating_sub(count);
+        let mut rejected = Vec::new();
+        for item in entries.range((school.as_str(), from)..=(school.as_str(), upto.0)).map_err(io_error)? {
+            let (_, value) = item.map_err(io_error)?;
+            let entry = decode_entry(value.value())?;
+            rejected.extend(entry.rejected.is_some().then_some(entry));
+        }
+        Ok(rejected)
     }
 
     /// Puts a dumped school in the place of what is here under its name, in one durable transaction, or changes nothing.

@@ -399,7 +399,7 @@ fn apply_batch(
     Ok((head, answers))
 }
 
-fn decode_entry(bytes: &[u8]) -> io::Result<node::Entry> {
+pub(super) fn decode_entry(bytes: &[u8]) -> io::Result<node::Entry> {
     let bad = |detail: String| io::Error::new(io::ErrorKind::InvalidData, format!("unreadable log entry: {detail}"));
     match bytes.split_first() {
         Some((&ENTRY_VERSION, rest)) => postcard::from_bytes(rest).map_err(|e| bad(e.to_string())),

@@ -17,7 +17,7 @@ use schulhof_wire::{
     AccountId, DeviceId, Hlc, LogIndex, NodeName, RoomId, SchoolId, Seq,
     admin::{self, ALPN_ADMIN, Answer, Ask, Request},
     blob::{ALPN_BLOB, FromBlob, ToBlob},
-    node::{ALPN_SYNC, EncodedOperation, Entry, ToBox, ToCore, VERSION},
+    node::{ALPN_SYNC, EncodedOperation, Entry, SYNC_VERSION_MIN, ToBox, ToCore},
 };
 use std::{net::SocketAddr, time::Duration};
 use tempfile::TempDir;
@@ -208,8 +208,12 @@ impl Blobs {
 impl Client {
     /// Says hello to one node; its first answer.
     pub async fn hello(&self, at: usize, school: &SchoolId, after: LogIndex) -> Option<(ToBox, Session)> {
+        self.hello_in(SYNC_VERSION_MIN, at, school, after).await
+    }
+
+    async fn hello_in(&self, version: u16, at: usize, school: &SchoolId, after: LogIndex) -> Option<(ToBox, Session)> {
         let connection = self.endpoint.connect(self.nodes[at].1, &Expected::AnyCore, ALPN_SYNC).await.ok()?;
-        greet(&connection, school, after).await
+        greet(&connection, version, school, after).await
     }
 
     pub async fn connect(&self, at: usize) -> quinn::Connection {
@@ -237,17 +241,24 @@ impl Client {
         self.endpoint.connect(self.nodes[at].1, &Expected::AnyCore, ALPN_ADMIN).await.ok()
     }
 
-    /// Follows redirects until a leader welcomes.
+    /// Follows redirects until a leader welcomes. In the version before: all that is old in it stays as it was.
     pub async fn session(&self, school: &SchoolId, after: LogIndex) -> Session {
+        self.session_in(SYNC_VERSION_MIN, school, after).await
+    }
+
+    pub async fn session_in(&self, spoken: u16, school: &SchoolId, after: LogIndex) -> Session {
         let mut at = 0;
         eventually("a leader that welcomes", async || {
-            match self.hello(at, school, after).await {
+            match self.hello_in(spoken, at, school, after).await {
                 Some((ToBox::Welcome { version, head }, session)) => {
-                    assert_eq!(version, VERSION);
+                    assert_eq!(version, spoken);
                     return Some(Session { head, ..session });
                 }
                 Some((ToBox::Redirect { leader: Some(leader) }, _)) => {
                     at = self.nodes.iter().position(|(name, _)| *name == leader).expect("a configured node");
+                }
+                Some((ToBox::RedirectTo { leader, address }, _)) => {
+                    at = self.nodes.iter().position(|node| *node == (leader.clone(), address)).expect("its address");
                 }
                 Some((ToBox::Redirect { leader: None }, _)) | None => at = (at + 1) % self.nodes.len(),
                 Some((other, _)) => panic!("unexpected: {other:?}"),
@@ -273,10 +284,15 @@ pub async fn ask_on(connection: &quinn::Connection, request: &Request) -> Option
     FrameReader::new(receive).read().await.ok()?
 }
 
-async fn greet(connection: &quinn::Connection, school: &SchoolId, after: LogIndex) -> Option<(ToBox, Session)> {
+async fn greet(
+    connection: &quinn::Connection,
+    version: u16,
+    school: &SchoolId,
+    after: LogIndex,
+) -> Option<(ToBox, Session)> {
     let (send, receive) = connection.open_bi().await.ok()?;
     let (mut writer, mut reader) = (FrameWriter::new(send), FrameReader::new(receive));
-    let hello = ToCore::Hello { version: VERSION, software: "test".into(), school: school.clone(), after };
+    let hello = ToCore::Hello { version, software: "test".into(), school: school.clone(), after };
     writer.write(&hello).await.ok()?;
     let answer = reader.read().await.ok()??;
     Some((answer, Session { head: LogIndex(0), writer, reader, _connection: connection.clone() }))
@@ -284,7 +300,7 @@ async fn greet(connection: &quinn::Connection, school: &SchoolId, after: LogInde
 
 /// Says hello on a further stream of a connection; the first answer.
 pub async fn hello_on(connection: &quinn::Connection, school: &SchoolId, after: LogIndex) -> (ToBox, Session) {
-    let greeted = tokio::time::timeout(PATIENCE, greet(connection, school, after));
+    let greeted = tokio::time::timeout(PATIENCE, greet(connection, SYNC_VERSION_MIN, school, after));
     greeted.await.expect("an answer in time").expect("the stream opens and is answered")
 }
 
@@ -305,6 +321,8 @@ impl Session {
         while !committed || entries.len() < count {
             match self.next().await.expect("the session goes on") {
                 ToBox::Entries { entries: more } => entries.extend(more),
+                // After a state: nothing was rejected before it.
+                ToBox::Verdicts { entries } => assert_eq!(entries, []),
                 ToBox::Committed { batch: done } => {
                     assert_eq!(Some(done), batch);
                     committed = true;

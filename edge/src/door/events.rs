@@ -132,6 +132,8 @@ impl Stream {
         self.position = after.unwrap_or(head);
         let far = self.position > head || head.0 - self.position.0 > RESUME_LEN_MAX;
         if far || !self.resume(head).await? {
+            // Pages that are loaded anew say nothing of what has no effect.
+            self.tell_rejected(self.position).await?;
             self.position = head;
             return self.send(&[Event::Reload { head }]).await;
         }
@@ -142,6 +144,24 @@ impl Stream {
         });
         let waiting = waiting.await.map_err(failed)?.map_err(failed)?;
         self.send(&waiting).await
+    }
+
+    /// Tells the viewer which operations of its own were refused after an index, as far as that is kept.
+    async fn tell_rejected(&mut self, after: LogIndex) -> Result<(), End> {
+        let mut from = Some(LogIndex(after.0.saturating_add(1)));
+        while let Some(next) = from {
+            let viewer = self.viewer.clone();
+            let read = self.app.store.read_async(move |snapshot| {
+                let (entries, more) = snapshot.rejected_from(next, RESUME_CHUNK_LEN)?;
+                let told: Vec<LiveEvent> = entries.iter().filter_map(|entry| live::rejected(&viewer, entry)).collect();
+                Ok::<_, crate::store::ReadError>((told, more))
+            });
+            let failed = |_| End::Close(CLOSE_TRY_AGAIN, "storage");
+            let (told, more) = read.await.map_err(failed)?.map_err(failed)?;
+            self.send(&told).await?;
+            from = more;
+        }
+        Ok(())
     }
 
     /// Sends what came after the position, up to `head`; `false` when it is not kept any more.

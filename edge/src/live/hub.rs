@@ -99,8 +99,12 @@ impl Members {
             return self.sockets.keys().copied().collect();
         }
         let accounts: BTreeSet<&AccountId> = delivery.audiences.iter().flat_map(|audience| audience.iter()).collect();
-        let devices: BTreeSet<&DeviceId> =
-            notice.marks.iter().map(|marks| &marks.device).chain(notice.rejected.iter().map(|(d, ..)| d)).collect();
+        let devices: BTreeSet<&DeviceId> = notice
+            .marks
+            .iter()
+            .map(|marks| &marks.device)
+            .chain(notice.rejected.iter().map(|own| &own.device))
+            .collect();
         let by_account = accounts.into_iter().filter_map(|account| self.by_account.get(account));
         let by_device = devices.into_iter().filter_map(|device| self.by_device.get(device));
         let mut ids: BTreeSet<u64> = by_account.chain(by_device).flatten().copied().collect();

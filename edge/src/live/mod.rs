@@ -9,5 +9,5 @@ mod notice;
 mod render;
 
 pub use hub::{Delivery, Hub, Joined, Member};
-pub use notice::{Changed, Notice};
-pub use render::{LiveEvent, Viewer, deliver, pending, resume, text};
+pub use notice::{Changed, Notice, Rejected};
+pub use render::{LiveEvent, Viewer, deliver, pending, rejected, resume, text};

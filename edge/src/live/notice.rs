@@ -1,7 +1,7 @@
 //! What the store tells the live stream after each commit.
 
 use crate::session::SessionKey;
-use schulhof_school::Change;
+use schulhof_school::{Actor, Change};
 use schulhof_wire::{DeviceId, LogIndex, Seq, api::DeviceMarks};
 
 /// Everything that one commit changed, in order.
@@ -12,14 +12,24 @@ pub struct Notice {
     pub changes: Vec<Changed>,
     /// Devices whose operations moved on.
     pub marks: Vec<DeviceMarks>,
-    /// Operations of this box that the core refused.
-    pub rejected: Vec<(DeviceId, Seq, String)>,
+    /// Operations that the core refused when they came to their place.
+    pub rejected: Vec<Rejected>,
     /// The way to the core opened or closed.
     pub core_online: Option<bool>,
     /// Sessions that ended.
     pub ended: Vec<SessionKey>,
     /// Whoever is connected has to load everything anew.
     pub reload: bool,
+}
+
+/// An operation that has its place, and no effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    pub device: DeviceId,
+    pub seq: Seq,
+    /// Who wrote it: somebody else may use the same name of a device.
+    pub actor: Actor,
+    pub reason: String,
 }
 
 /// One change, and the entry that made it; none for what waits in the outbox.

@@ -6,11 +6,11 @@
 use super::Delivery;
 use crate::store::{Snapshot, StoredEntry};
 use schulhof_school::{
-    Body, Change, Operation, Position,
+    Body, Change, Envelope, Operation, Position,
     op::Actor,
     view::{self, ConferenceView, MessageView, RoomView},
 };
-use schulhof_wire::{AccountId, DeviceId, LogIndex, RoomId, live::Event};
+use schulhof_wire::{AccountId, DeviceId, LogIndex, RoomId, live::Event, node::Entry};
 use std::collections::BTreeSet;
 
 /// What goes to browsers.
@@ -42,8 +42,9 @@ pub fn deliver(
     let own = |device: &DeviceId| viewer.device.as_ref() == Some(device);
     let mut events = Vec::new();
     let mut rooms = BTreeSet::new();
-    for (_, seq, reason) in notice.rejected.iter().filter(|(device, ..)| own(device)) {
-        events.push(Event::Rejected { seq: *seq, reason: reason.clone() });
+    let account = Actor::Account(viewer.account.clone());
+    for rejected in notice.rejected.iter().filter(|rejected| own(&rejected.device) && rejected.actor == account) {
+        events.push(Event::Rejected { seq: rejected.seq, reason: rejected.reason.clone() });
     }
     for changed in delivery.changes_for(&viewer.account) {
         if changed.index.is_none_or(|index| index > position) {
@@ -71,12 +72,7 @@ pub fn resume(snapshot: &Snapshot<'_>, viewer: &Viewer, after: LogIndex, entries
         for one in stored.changes() {
             change(snapshot, viewer, &one, before, &mut events, &mut rooms);
         }
-        if let Some(reason) = &stored.entry.rejected
-            && let Ok(op) = Operation::decode(&stored.entry.operation.0)
-            && viewer.device.as_ref() == Some(&op.device)
-        {
-            events.push(Event::Rejected { seq: op.seq, reason: reason.clone() });
-        }
+        events.extend(rejected(viewer, &stored.entry));
         before = stored.entry.index;
         set_last_head(&mut events, before);
         told.extend(events);
@@ -85,6 +81,14 @@ pub fn resume(snapshot: &Snapshot<'_>, viewer: &Viewer, after: LogIndex, entries
     room_events(snapshot, viewer, &rooms, after, &mut events);
     events.extend(told);
     events
+}
+
+/// That the viewer wrote what has its place and no effect.
+pub fn rejected(viewer: &Viewer, entry: &Entry) -> Option<LiveEvent> {
+    let (reason, device) = (entry.rejected.clone()?, viewer.device.as_ref()?);
+    let envelope = Envelope::decode(&entry.operation.0).ok()?;
+    let own = envelope.device == *device && envelope.actor == Actor::Account(viewer.account.clone());
+    own.then_some(Event::Rejected { seq: envelope.seq, reason })
 }
 
 /// What waits in the outbox and the viewer may see.

@@ -13,6 +13,7 @@ mod frame;
 mod kv;
 mod logins;
 mod reader;
+mod replica;
 mod space;
 mod stage;
 mod tables;
@@ -111,6 +112,18 @@ pub enum FrameError {
     Sync(#[from] SyncError),
     #[error(transparent)]
     Write(#[from] WriteError),
+}
+
+/// A frame on its way through the writer.
+pub struct Taken(oneshot::Receiver<FrameAnswer>);
+
+impl Taken {
+    /// Can be asked again if it was not waited for to the end.
+    pub async fn answer(&mut self, store: &Store) -> FrameAnswer {
+        let received = (&mut self.0).await.map_err(|_| WriteError::Storage)?;
+        store.set_online();
+        received
+    }
 }
 
 /// What the link needs to know between frames.
@@ -319,13 +332,17 @@ impl Store {
         self.shared.inner.write().sync.poll_transmit(now_ms)
     }
 
+    /// Takes a frame and waits for what it did.
     pub async fn link_frame(&self, frame: ToBox) -> FrameAnswer {
+        self.link_take(frame).await?.answer(self).await
+    }
+
+    /// Takes a frame. Those that are taken while the writer is busy are applied together.
+    pub async fn link_take(&self, frame: ToBox) -> Result<Taken, FrameError> {
         let (reply, answer) = oneshot::channel();
         let sent = self.commands.send(Command::Frame { frame, reply }).await;
         sent.map_err(|_| WriteError::Storage)?;
-        let received = answer.await.map_err(|_| WriteError::Storage)?;
-        self.set_online();
-        received
+        Ok(Taken(answer))
     }
 
     /// Has the writer look at the disk, and open the store again if it is closed.

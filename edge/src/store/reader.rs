@@ -8,7 +8,7 @@ use super::{
 use redb::{Database, ReadTransaction, ReadableDatabase as _};
 use schulhof_school::{Layered, Operation};
 use schulhof_sync::BoxSync;
-use schulhof_wire::LogIndex;
+use schulhof_wire::{LogIndex, node::Entry};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// One moment of the school on this box.
@@ -44,9 +44,24 @@ impl Snapshot<'_> {
         for row in table.range(from..from.saturating_add(count))? {
             entries.push(StoredEntry::decode(row?.1.value()).map_err(StoreError::from)?);
         }
-        let follows = entries.first().is_none_or(|first| first.entry.index.0 == from);
+        // Before a loaded state only those are here that were rejected.
+        let follows = entries.iter().zip(from..).all(|(stored, expected)| stored.entry.index.0 == expected);
         let complete = !entries.is_empty() || after >= self.head();
         Ok(if follows && complete { Resume::Entries(entries) } else { Resume::NotKept })
+    }
+
+    /// Of the entries from an index on those that were rejected, as far as they are kept; looks at `count`, and tells from
+    /// where to go on.
+    pub fn rejected_from(&self, from: LogIndex, count: u64) -> Result<(Vec<Entry>, Option<LogIndex>), ReadError> {
+        let mut rejected = Vec::new();
+        let mut last = None;
+        for row in self.txn.open_table(ENTRIES)?.range(from.0..)?.take(count as usize) {
+            let (index, stored) = row?;
+            last = Some(index.value());
+            let entry = StoredEntry::decode(stored.value()).map_err(StoreError::from)?.entry;
+            rejected.extend(entry.rejected.is_some().then_some(entry));
+        }
+        Ok((rejected, last.map(|last| LogIndex(last + 1))))
     }
 
     /// What waits for the core, by position.

@@ -1,4 +1,4 @@
-//! What is on the box's disk: one redb file with five tables.
+//! What is on the box's disk: one redb file with five tables, and a sixth while a state is loaded (see `replica`).
 //!
 //! | table | key -> value |
 //! |---|---|
@@ -100,6 +100,7 @@ pub fn load(txn: &WriteTransaction, now_ms: u64) -> Result<Loaded, StoreError> {
     txn.open_table(STATE)?;
     txn.open_table(ENTRIES)?;
     txn.open_table(OUTBOX)?;
+    super::replica::discard(txn)?;
     let mut loaded = Loaded::default();
     let mut sessions = txn.open_table(SESSIONS)?;
     let mut ended = Vec::new();

@@ -3,7 +3,7 @@
 use super::{
     FrameAnswer, FrameError, Inner, Opener, Shared, StoreError, WriteError,
     error::ReadError,
-    frame::{Applied, apply_frame},
+    frame::{Applied, apply_frames},
     space::Space,
     stage::{Staged, stage},
     tables::{self, Loaded, OUTBOX, STATE},
@@ -16,7 +16,7 @@ use crate::{
 };
 use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, WriteTransaction};
 use schulhof_school::Operation;
-use schulhof_sync::BoxSync;
+use schulhof_sync::{BoxSync, Received};
 use schulhof_wire::{
     ConferenceId, DeviceId, SchoolId,
     api::{DeviceMarks, SubmitAnswer},
@@ -123,18 +123,15 @@ impl Writer {
     }
 
     fn round(&mut self, commands: Vec<Command>) {
-        let mut writes = Vec::new();
+        let (mut writes, mut frames) = (Vec::new(), Vec::new());
         for command in commands {
             match command {
-                Command::Frame { frame, reply } => {
-                    let answer = self.frame(frame);
-                    // Nobody waits any more: the link was closed.
-                    let _ = reply.send(answer);
-                }
+                Command::Frame { frame, reply } => frames.push((frame, reply)),
                 Command::Recover => self.look(),
                 write => writes.push(write),
             }
         }
+        self.frames(frames);
         if !writes.is_empty() {
             self.writes(writes);
         }
@@ -222,8 +219,31 @@ impl Writer {
         self.durable_ms = self.clock.now_ms();
     }
 
-    /// One frame from the core: state, kept entries and outbox change in one transaction, under the lock of the overlay.
-    fn frame(&mut self, frame: ToBox) -> FrameAnswer {
+    /// Frames that have come together are applied together; a part of a state by itself.
+    fn frames(&mut self, frames: Vec<(ToBox, oneshot::Sender<FrameAnswer>)>) {
+        let is_part = |frame: &ToBox| matches!(frame, ToBox::Snapshot { .. });
+        // A link that was closed asks for them again.
+        let mut frames = frames.into_iter().filter(|(_, reply)| !reply.is_closed()).peekable();
+        while let Some((first, reply)) = frames.next() {
+            let alone = is_part(&first);
+            let (mut together, mut replies) = (vec![first], vec![reply]);
+            while !alone && let Some((frame, reply)) = frames.next_if(|(frame, _)| !is_part(frame)) {
+                together.push(frame);
+                replies.push(reply);
+            }
+            let answer = self.frame(together);
+            // An error is told first, what they brought last. Nobody may wait any more: the link was closed.
+            let told = if answer.is_err() { 0 } else { replies.len() - 1 };
+            let mut answer = Some(answer);
+            for (place, reply) in replies.into_iter().enumerate() {
+                let answer = if place == told { answer.take() } else { None };
+                let _ = reply.send(answer.unwrap_or_else(|| Ok(Received::default())));
+            }
+        }
+    }
+
+    /// State, kept entries and outbox change in one transaction, under the lock of the overlay.
+    fn frame(&mut self, frames: Vec<ToBox>) -> FrameAnswer {
         if self.shared.space.lock().now(self.clock) == Space::Empty {
             return Err(WriteError::DiskFull.into());
         }
@@ -231,11 +251,14 @@ impl Writer {
         let now_ms = self.clock.now_ms();
         let shared = self.shared.clone();
         let mut inner = shared.inner.write();
-        let applied = catch_unwind(AssertUnwindSafe(|| apply_frame(&db, &mut inner.sync, &shared, now_ms, frame)));
+        let applied = catch_unwind(AssertUnwindSafe(|| apply_frames(&db, &mut inner.sync, &shared, now_ms, frames)));
         let failure = match applied {
-            Ok(Ok(Ok(Applied { received, notice, committed }))) => {
+            Ok(Ok(Ok(Applied { received, notice, committed, durable }))) => {
                 drop(inner);
                 self.soft_commits += u32::from(committed);
+                if durable {
+                    self.durable();
+                }
                 if committed {
                     metrics::counter!("schulhof_edge_entries_total").increment(received.entries.len() as u64);
                 }

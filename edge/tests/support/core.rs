@@ -101,13 +101,23 @@ async fn serve(
     let peer = peer.school().map_or(Peer::Gateway, Peer::Box);
     let mut growing = grown.subscribe();
     let head = log.lock().head();
-    let mut session = match CoreSession::accept(&hello, &peer, head) {
+    let mut session = match CoreSession::accept(&hello, &peer, LogIndex(1), head) {
         Ok(session) => session,
         Err(refusal) => {
             let _ = writer.write(&refusal.0).await;
             return writer.delivered().await;
         }
     };
+    if session.wants_snapshot() {
+        let welcome = session.poll_transmit(|_, _| Vec::new()).expect("first the welcome");
+        let chunks = log.lock().chunks(session.school());
+        let frames = std::iter::once(welcome).chain(chunks.iter().map(|chunk| session.snapshot(chunk)));
+        for frame in frames.collect::<Vec<_>>() {
+            if writer.write(&frame).await.is_err() {
+                return;
+            }
+        }
+    }
     loop {
         session.head_moved(log.lock().head());
         let read = |after: LogIndex, count: usize| {

@@ -20,11 +20,12 @@ use schulhof_edge::{
     store::{self, FreeSpace, Opener, Store},
 };
 use schulhof_placement::{Budget, TicketKey};
-use schulhof_school::{Actor, Body, GroupKind, MemoryKv, Operation, Role};
+use schulhof_school::{Actor, Body, GroupKind, Kv as _, MemoryKv, Operation, Role, view};
 use schulhof_sync::{Ordered, order};
 use schulhof_wire::{
     AccountId, DeviceId, GroupId, Hlc, LogIndex, SchoolId, Seq,
-    node::{EncodedOperation, Entry, ToBox, ToCore, VERSION},
+    chunk::{SchoolChunk, Summary},
+    node::{EncodedOperation, Entry, SYNC_VERSION, ToBox, ToCore},
     ticket::{MediaNode, NodeKind},
 };
 use std::{path::Path, sync::Arc};
@@ -131,6 +132,23 @@ impl Log {
         schulhof_school::view::credentials(&self.state, &account.login).expect("credentials").password
     }
 
+    /// The state in parts, as the core sends it to a replica.
+    pub fn chunks(&self, school: &SchoolId) -> Vec<SchoolChunk> {
+        let head = self.head();
+        let first = LogIndex(head.0 + 1);
+        let mut records = Vec::new();
+        self.state.scan(&[], &[0xff], false, &mut |key, value| {
+            records.push((key.to_vec(), value.to_vec()));
+            true
+        });
+        let count = records.len() as u64;
+        let mut chunks = vec![SchoolChunk::Begin { school: school.clone(), head, first }];
+        chunks.extend(records.chunks(1_000).map(|part| SchoolChunk::State(part.to_vec())));
+        let (state_hash, entries_hash) = (view::state_hash(&self.state), view::StateHasher::default().finish());
+        chunks.push(SchoolChunk::End(Summary { head, first, records: count, state_hash, entries_hash }));
+        chunks
+    }
+
     pub fn head(&self) -> LogIndex {
         self.entries.last().map_or(LogIndex(0), |entry| entry.index)
     }
@@ -227,7 +245,7 @@ impl Nord {
     pub async fn connect(&self) {
         let ToCore::Hello { after, .. } = self.store.link_connected() else { panic!("a hello comes first") };
         let head = self.log.lock().head();
-        self.store.link_frame(ToBox::Welcome { version: VERSION, head }).await.expect("welcome");
+        self.store.link_frame(ToBox::Welcome { version: SYNC_VERSION, head }).await.expect("welcome");
         self.deliver_after(after).await;
         self.pump().await;
     }

@@ -9,7 +9,7 @@ use schulhof_net::{
 use schulhof_school::Operation;
 use schulhof_wire::{
     LogIndex, NodeName, SchoolId,
-    node::{ALPN_SYNC, BATCH_LEN_MAX, EncodedOperation, ToBox, ToCore, VERSION},
+    node::{ALPN_SYNC, BATCH_LEN_MAX, EncodedOperation, SYNC_VERSION, ToBox, ToCore},
 };
 use std::{net::SocketAddr, time::Duration};
 
@@ -96,7 +96,9 @@ async fn on_node(
     let mut writer = FrameWriter::<ToCore>::new(send);
     let mut reader = FrameReader::<ToBox>::new(recv);
     let software = concat!("schulhof up ", env!("CARGO_PKG_VERSION")).to_owned();
-    writer.write(&ToCore::Hello { version: VERSION, software, school: school.clone(), after: LogIndex(0) }).await?;
+    writer
+        .write(&ToCore::Hello { version: SYNC_VERSION, software, school: school.clone(), after: LogIndex(0) })
+        .await?;
 
     let mut committed = false;
     let mut submitted = false;
@@ -110,6 +112,7 @@ async fn on_node(
                 submitted = true;
             }
             ToBox::Redirect { leader } => return Ok(Tried::Elsewhere(leader)),
+            ToBox::RedirectTo { leader, .. } => return Ok(Tried::Elsewhere(Some(leader))),
             ToBox::Committed { batch: 1 } => {
                 committed = true;
                 writer.write(&ToCore::Ping).await?;
@@ -130,7 +133,12 @@ async fn on_node(
                     return Err(NeverMind { school: school.clone(), reason }.into());
                 }
             }
-            ToBox::Committed { .. } | ToBox::Head { .. } | ToBox::Busy { .. } => {}
+            // The last two are for replicas.
+            ToBox::Committed { .. }
+            | ToBox::Head { .. }
+            | ToBox::Busy { .. }
+            | ToBox::Snapshot { .. }
+            | ToBox::Verdicts { .. } => {}
         }
     }
 }

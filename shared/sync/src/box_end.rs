@@ -7,8 +7,13 @@
 //! Durability is the shell's: the operation and position of [`Submit::Saved`] are committed before anyone is told so, and
 //! what [`BoxSync::receive`] writes is committed together with the removal of [`Received::drop_outbox`]. If a commit fails,
 //! or `receive` fails, roll back and make a new `BoxSync` from what is durable.
+//!
+//! A replica that holds nothing, or too little, gets the school's state in parts: each [`Received::staging`] is written to a
+//! place beside the confirmed state, the first of them emptying it; with the last the staged state takes the place of the
+//! confirmed one and [`BoxSync::switched`] is called, in one transaction.
 
 use crate::{
+    loading::{Damaged, Loading, Staging},
     outbox::{NUMBER_TAKEN, Outbox, Own, identity},
     uplink::Uplink,
 };
@@ -19,8 +24,10 @@ use schulhof_school::{
 use schulhof_wire::{
     BlobHash, DeviceId, LogIndex, NodeName, SchoolId, Seq,
     api::DeviceMarks,
-    node::{Entry, OPERATION_LEN_MAX, ToBox, ToCore, VERSION},
+    node::{Entry, OPERATION_LEN_MAX, SYNC_VERSION, SYNC_VERSION_MIN, ToBox, ToCore},
 };
+
+use std::net::SocketAddr;
 
 /// Answer to [`BoxSync::submit`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +67,8 @@ pub struct RejectedOwn {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redirect {
     pub leader: Option<NodeName>,
+    /// Where it is, if the core says so: it may be a node that the box has not heard of.
+    pub address: Option<SocketAddr>,
 }
 
 /// What a frame brought.
@@ -72,6 +81,10 @@ pub struct Received {
     /// Of waiting operations that came into sight or went out of it because foreign entries came before them.
     pub overlay_changes: Vec<Change>,
     pub redirect: Option<Redirect>,
+    /// Of a state that is loaded.
+    pub staging: Option<Staging>,
+    /// Entries before a loaded state that were rejected: to be kept for their writers.
+    pub verdicts: Vec<Entry>,
     /// The core's newest index, as far as known.
     pub head: LogIndex,
 }
@@ -89,8 +102,10 @@ pub enum SyncError {
     Malformed { index: u64, source: MalformedOperation },
     #[error("the core's head {head} is behind this box's cursor {cursor}: entries were lost there")]
     CoreBehind { head: u64, cursor: u64 },
-    #[error("the core speaks version {0}, this box {VERSION}")]
+    #[error("the core speaks version {0}, this box {SYNC_VERSION_MIN} to {SYNC_VERSION}")]
     Version(u16),
+    #[error("the core's state of the school cannot be used: {0}")]
+    Damaged(#[from] Damaged),
     #[error("the core refused: {code}: {detail}")]
     Refused { code: String, detail: String },
     #[error("the core sent {0} at the wrong time")]
@@ -113,13 +128,24 @@ pub struct BoxSync {
     head: LogIndex,
     outbox: Outbox,
     uplink: Uplink,
+    loading: Option<Loading>,
+    /// What is spoken on the connection, or offered on the next one.
+    version: u16,
 }
 
 impl BoxSync {
     /// After start: from the durable outbox (position and operation) and the confirmed state, whose head is the cursor.
     pub fn new(school: SchoolId, outbox: impl IntoIterator<Item = (u64, Operation)>, confirmed: &impl Kv) -> Self {
         let cursor = view::head(confirmed);
-        Self { school, cursor, head: cursor, outbox: Outbox::restore(outbox, confirmed), uplink: Uplink::new() }
+        Self {
+            school,
+            cursor,
+            head: cursor,
+            outbox: Outbox::restore(outbox, confirmed),
+            uplink: Uplink::new(),
+            loading: None,
+            version: SYNC_VERSION,
+        }
     }
 
     /// An operation from a browser, with the actor from its session.
@@ -135,7 +161,7 @@ impl BoxSync {
         if encoded.len() > OPERATION_LEN_MAX {
             return Submit::Refused(Reject::OperationTooLong);
         }
-        match self.outbox.push(confirmed, op) {
+        match self.outbox.push(confirmed, op, encoded.len()) {
             (Applied::Entry { outcome: Outcome::Accepted, changes }, position) => {
                 Submit::Saved { position, encoded, changes }
             }
@@ -200,8 +226,9 @@ impl BoxSync {
     /// A stream to a core node is open: send this first.
     pub fn connected(&mut self, now_ms: u64) -> ToCore {
         self.uplink.connected(now_ms);
+        self.loading = None;
         ToCore::Hello {
-            version: VERSION,
+            version: self.version,
             software: concat!("schulhof/", env!("CARGO_PKG_VERSION")).into(),
             school: self.school.clone(),
             after: self.cursor,
@@ -210,6 +237,10 @@ impl BoxSync {
 
     /// The stream is closed, or could not be opened. `jitter` is any random number.
     pub fn disconnected(&mut self, now_ms: u64, jitter: u64) {
+        if self.uplink.is_up() {
+            // The next node may be newer, or this one when it is back.
+            self.version = SYNC_VERSION;
+        }
         self.uplink.disconnected(now_ms, jitter);
     }
 
@@ -233,42 +264,91 @@ impl BoxSync {
 
     /// A frame from the core. Entries are applied to `confirmed`.
     pub fn receive(&mut self, now_ms: u64, confirmed: &mut impl KvMut, frame: ToBox) -> Result<Received, SyncError> {
-        let received = self.receive_frame(now_ms, confirmed, frame);
-        if received.as_ref().is_err_and(SyncError::is_lasting) {
-            self.uplink.discouraged();
-        }
-        received
+        self.receive_all(now_ms, confirmed, [frame])
     }
 
-    fn receive_frame(&mut self, now_ms: u64, confirmed: &mut impl KvMut, frame: ToBox) -> Result<Received, SyncError> {
-        self.uplink.heard(now_ms);
+    /// Frames that have come together, in order; all of them or none. What waits is laid over what they bring once, in the
+    /// end: foreign entries cost a replay of what waits, and while that goes on more frames come. A [`ToBox::Snapshot`] comes
+    /// alone.
+    pub fn receive_all(
+        &mut self,
+        now_ms: u64,
+        confirmed: &mut impl KvMut,
+        frames: impl IntoIterator<Item = ToBox>,
+    ) -> Result<Received, SyncError> {
         let mut received = Received::default();
+        for frame in frames {
+            if let Err(error) = self.receive_frame(now_ms, confirmed, frame, &mut received) {
+                if error.is_lasting() {
+                    self.uplink.discouraged();
+                }
+                return Err(error);
+            }
+        }
+        received.overlay_changes = self.outbox.settle(confirmed);
+        received.drop_outbox = self.outbox.take_dropped();
+        received.head = self.head;
+        Ok(received)
+    }
+
+    fn receive_frame(
+        &mut self,
+        now_ms: u64,
+        confirmed: &mut impl KvMut,
+        frame: ToBox,
+        received: &mut Received,
+    ) -> Result<(), SyncError> {
+        self.uplink.heard(now_ms);
         match frame {
-            ToBox::Refused { code, detail } => return Err(SyncError::Refused { code, detail }),
+            ToBox::Refused { code, .. }
+                if code == "version" && self.uplink.is_greeting() && self.version > SYNC_VERSION_MIN =>
+            {
+                // A core that is yet to be updated: at once again, in its version.
+                self.version -= 1;
+                self.uplink.redirected(true);
+                received.redirect = Some(Redirect { leader: None, address: None });
+            }
+            ToBox::Refused { code, detail } => {
+                self.version = SYNC_VERSION;
+                return Err(SyncError::Refused { code, detail });
+            }
             ToBox::Redirect { leader } if !self.uplink.is_down() => {
                 self.uplink.redirected(leader.is_some());
-                received.redirect = Some(Redirect { leader });
+                received.redirect = Some(Redirect { leader, address: None });
+            }
+            ToBox::RedirectTo { leader, address } if !self.uplink.is_down() => {
+                self.uplink.redirected(true);
+                received.redirect = Some(Redirect { leader: Some(leader), address: Some(address) });
             }
             ToBox::Welcome { version, head } if self.uplink.is_greeting() => self.welcome(now_ms, version, head)?,
             ToBox::Welcome { .. } => return Err(SyncError::Unexpected("a welcome")),
             _ if !self.uplink.is_up() => return Err(SyncError::Unexpected("a frame before its welcome")),
-            ToBox::Entries { entries } => self.entries(now_ms, confirmed, entries, &mut received)?,
+            ToBox::Snapshot { chunk } => received.staging = Some(self.stage(now_ms, &chunk)?),
+            ToBox::Verdicts { entries } => {
+                let fits = |entry: &Entry| entry.index <= self.cursor && entry.rejected.is_some();
+                if !entries.iter().all(fits) {
+                    return Err(SyncError::Unexpected("a verdict on what is not here"));
+                }
+                received.verdicts.extend(entries);
+            }
+            ToBox::Entries { .. } if self.loading.is_some() => {
+                return Err(SyncError::Unexpected("entries amid the state that they follow on"));
+            }
+            ToBox::Entries { entries } => self.entries(now_ms, confirmed, entries, received)?,
             ToBox::Committed { batch } => self.uplink.committed(now_ms, batch),
             ToBox::Busy { batch, retry_after_ms } => self.uplink.busy(now_ms, batch, retry_after_ms),
             ToBox::Head { head } => {
                 self.head = self.head.max(head);
                 self.uplink.behind(now_ms, self.head > self.cursor, false);
             }
-            ToBox::Redirect { .. } => return Err(SyncError::Unexpected("a redirect")),
+            ToBox::Redirect { .. } | ToBox::RedirectTo { .. } => return Err(SyncError::Unexpected("a redirect")),
         }
-        received.drop_outbox = self.outbox.take_dropped();
-        received.head = self.head;
-        Ok(received)
+        Ok(())
     }
 
     fn welcome(&mut self, now_ms: u64, version: u16, head: LogIndex) -> Result<(), SyncError> {
         // The core speaks its own version and the one before, and answers in ours.
-        if version != VERSION {
+        if version != self.version {
             return Err(SyncError::Version(version));
         }
         if head < self.cursor {
@@ -278,6 +358,27 @@ impl BoxSync {
         self.uplink.welcome(now_ms);
         self.uplink.behind(now_ms, self.head > self.cursor, false);
         Ok(())
+    }
+
+    fn stage(&mut self, now_ms: u64, chunk: &[u8]) -> Result<Staging, SyncError> {
+        let (school, cursor) = (&self.school, self.cursor);
+        let staging = Loading::take(&mut self.loading, school, cursor, chunk)?;
+        if let Staging::Begin { head } = &staging {
+            self.head = self.head.max(*head);
+        }
+        self.uplink.progress(now_ms);
+        self.uplink.behind(now_ms, true, true);
+        Ok(staging)
+    }
+
+    /// The staged state has taken the place of the confirmed one, which is this. To be called in the transaction of it.
+    pub fn switched(&mut self, now_ms: u64, confirmed: &impl Kv) -> Received {
+        self.cursor = view::head(confirmed);
+        self.head = self.head.max(self.cursor);
+        self.uplink.behind(now_ms, self.head > self.cursor, true);
+        let overlay_changes = self.outbox.rebase(confirmed);
+        let drop_outbox = self.outbox.take_dropped();
+        Received { overlay_changes, drop_outbox, head: self.head, ..Received::default() }
     }
 
     fn entries(
@@ -317,7 +418,6 @@ impl BoxSync {
         self.head = self.head.max(self.cursor);
         self.uplink.progress(now_ms);
         self.uplink.behind(now_ms, self.head > self.cursor, true);
-        received.overlay_changes = self.outbox.settle(confirmed);
         Ok(())
     }
 }

@@ -3,12 +3,14 @@
 //! The shell's loop: [`CoreSession::accept`] with the first frame; each further one into [`CoreSession::receive`], a
 //! [`Batch`] into the school's Raft group, its end into [`CoreSession::committed`] or [`CoreSession::busy`]; every growth of
 //! the school's log into [`CoreSession::head_moved`]; then drain [`CoreSession::poll_transmit`] as fast as the stream takes
-//! frames, which is all the flow control that entries need.
+//! frames, which is all the flow control that entries need. While [`CoreSession::wants_snapshot`], it also opens a dump of the
+//! school's state, and sends what [`CoreSession::snapshot`] makes of each chunk.
 
 use schulhof_school::{Actor, Applied, Change, Envelope, KvMut, MalformedOperation, Position, apply_encoded, view};
 use schulhof_wire::{
     LogIndex, SchoolId,
-    node::{BATCH_LEN_MAX, EncodedOperation, Entry, OPERATION_LEN_MAX, ToBox, ToCore, VERSION},
+    chunk::SchoolChunk,
+    node::{BATCH_LEN_MAX, EncodedOperation, Entry, OPERATION_LEN_MAX, SYNC_VERSION, SYNC_VERSION_MIN, ToBox, ToCore},
 };
 use std::collections::{BTreeSet, VecDeque};
 
@@ -19,6 +21,9 @@ pub const FLOOD_RETRY_MS: u32 = 1_000;
 /// Most entries in one frame, and bytes of operations after which a frame ends.
 pub const ENTRIES_LEN_MAX: usize = 1_000;
 pub const ENTRIES_BYTES_MAX: usize = 1 << 20;
+
+/// An empty replica that would need more entries than this gets the state instead: less to send and nothing to apply.
+pub const SNAPSHOT_LAG_MIN: u64 = 2_000;
 
 /// Who speaks, by certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +53,10 @@ pub struct Batch {
 #[derive(Debug)]
 pub struct CoreSession {
     school: SchoolId,
+    version: u16,
     operator: bool,
+    /// The replica has yet to get the school's state.
+    wants_snapshot: bool,
     /// Last entry sent.
     cursor: LogIndex,
     head: LogIndex,
@@ -59,14 +67,15 @@ pub struct CoreSession {
 
 impl CoreSession {
     /// The first frame of a stream, on the node that leads the school's group. `head` is the school's last index applied
-    /// here; read it after a linearizable read, or a fresh leader looks as if it had lost entries.
-    pub fn accept(hello: &ToCore, peer: &Peer, head: LogIndex) -> Result<Self, Refusal> {
+    /// here; read it after a linearizable read, or a fresh leader looks as if it had lost entries. `first` is the first entry
+    /// that is kept here, one above the head if there is none.
+    pub fn accept(hello: &ToCore, peer: &Peer, first: LogIndex, head: LogIndex) -> Result<Self, Refusal> {
         let ToCore::Hello { version, school, after, .. } = hello else {
             return Err(refusal("malformed", "the first frame must be a hello"));
         };
-        // Its own and the one before; before version 1 there is none.
-        if *version != VERSION {
-            return Err(refusal("version", format!("this core speaks version {VERSION}, not {version}")));
+        if !(SYNC_VERSION_MIN..=SYNC_VERSION).contains(version) {
+            let detail = format!("this core speaks versions {SYNC_VERSION_MIN} to {SYNC_VERSION}, not {version}");
+            return Err(refusal("version", detail));
         }
         match peer {
             Peer::Box(certified) if certified != school => {
@@ -77,14 +86,45 @@ impl CoreSession {
         if *after > head {
             return Err(refusal("ahead", format!("the box holds entry {}, the core's last is {}", after.0, head.0)));
         }
+        let operator = *peer == Peer::Operator;
+        let not_kept = after.0 + 1 < first.0;
+        if not_kept && *version < 2 && !operator {
+            let detail =
+                format!("the box holds entry {}, the core keeps those from {} on: update it", after.0, first.0);
+            return Err(refusal("behind", detail));
+        }
+        let far = after.0 == 0 && head.0 > SNAPSHOT_LAG_MIN;
         Ok(Self {
             school: school.clone(),
-            operator: *peer == Peer::Operator,
-            cursor: *after,
+            version: *version,
+            operator,
+            wants_snapshot: !operator && *version >= 2 && (not_kept || far),
+            // An operator holds no replica; what is not kept is of no use to it.
+            cursor: if not_kept { LogIndex(first.0 - 1) } else { *after },
             head,
-            answers: VecDeque::from([ToBox::Welcome { version: VERSION, head }]),
+            answers: VecDeque::from([ToBox::Welcome { version: *version, head }]),
             open: BTreeSet::new(),
         })
+    }
+
+    /// What is spoken on this stream.
+    pub fn version(&self) -> u16 {
+        self.version
+    }
+
+    /// The replica is to be loaded from the school's state before it gets entries.
+    pub fn wants_snapshot(&self) -> bool {
+        self.wants_snapshot
+    }
+
+    /// The next chunk of a dump of the state alone, from its first to its last.
+    pub fn snapshot(&mut self, chunk: &SchoolChunk) -> ToBox {
+        if let SchoolChunk::End(summary) = chunk {
+            self.wants_snapshot = false;
+            self.cursor = summary.head;
+            self.head = self.head.max(summary.head);
+        }
+        ToBox::Snapshot { chunk: chunk.encode() }
     }
 
     pub fn school(&self) -> &SchoolId {
@@ -96,9 +136,9 @@ impl CoreSession {
         self.cursor
     }
 
-    /// Entries that the box has yet to get.
+    /// Entries that the box has yet to get; none before it has the state that they follow on.
     pub fn lag(&self) -> u64 {
-        self.head.0 - self.cursor.0
+        if self.wants_snapshot { 0 } else { self.head.0 - self.cursor.0 }
     }
 
     /// A further frame. A batch is checked as far as can be said without the school's state.
@@ -163,12 +203,24 @@ impl CoreSession {
         self.head = self.head.max(head);
     }
 
+    /// After a snapshot: entries before its head that were rejected. Older ones are left out when they become too many.
+    pub fn verdicts(&mut self, mut entries: Vec<Entry>) -> ToBox {
+        let mut bytes = 0;
+        let fits = |entry: &&Entry| {
+            bytes += entry.operation.0.len();
+            bytes <= ENTRIES_BYTES_MAX
+        };
+        let kept = entries.iter().rev().take(ENTRIES_LEN_MAX).take_while(fits).count();
+        entries.drain(..entries.len() - kept);
+        ToBox::Verdicts { entries }
+    }
+
     /// The next frame. `read` gives committed entries that follow on an index, at most so many; fewer or none is fine.
     pub fn poll_transmit(&mut self, read: impl FnOnce(LogIndex, usize) -> Vec<Entry>) -> Option<ToBox> {
         if let Some(answer) = self.answers.pop_front() {
             return Some(answer);
         }
-        if self.cursor >= self.head {
+        if self.wants_snapshot || self.cursor >= self.head {
             return None;
         }
         let mut entries = read(self.cursor, ENTRIES_LEN_MAX);

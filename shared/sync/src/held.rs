@@ -3,8 +3,7 @@
 //! A held operation keeps back those behind it on its device, since numbers have no gaps, and nobody else's. It was passed
 //! over in the order of positions; when its blobs are there it goes before everything that was not sent yet.
 
-use crate::outbox::Outbox;
-use schulhof_school::Operation;
+use crate::outbox::{Next, Outbox};
 use schulhof_wire::{BlobHash, DeviceId};
 use std::collections::BTreeSet;
 
@@ -27,7 +26,7 @@ pub struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     /// Whether the operation may go now.
-    pub fn lets(&mut self, position: u64, operation: &'a Operation) -> bool {
+    pub fn lets(&mut self, Next { position, operation, .. }: Next<'a>) -> bool {
         let free = !self.blocked.contains(&operation.device)
             && (self.missing.is_empty() || operation.body.blobs().all(|blob| !self.missing.contains(&blob)));
         if !free {
@@ -59,13 +58,9 @@ impl Held {
         self.passed.split_off(&(sent + 1));
     }
 
-    /// Passed ones first, then those behind `sent`, each with its position. [`Walk::lets`] says which of them may go.
-    pub fn walk<'a>(
-        &'a self,
-        outbox: &'a Outbox,
-        sent: u64,
-    ) -> (Walk<'a>, impl Iterator<Item = (u64, &'a Operation)> + use<'a>) {
-        let passed = self.passed.iter().filter_map(|&position| Some((position, outbox.at(position)?)));
+    /// Passed ones first, then those behind `sent`. [`Walk::lets`] says which of them may go.
+    pub fn walk<'a>(&'a self, outbox: &'a Outbox, sent: u64) -> (Walk<'a>, impl Iterator<Item = Next<'a>> + use<'a>) {
+        let passed = self.passed.iter().filter_map(|&position| outbox.at(position));
         let walk = Walk { missing: &self.missing, blocked: BTreeSet::new(), passed: BTreeSet::new() };
         (walk, passed.chain(outbox.after(sent)))
     }

@@ -30,11 +30,28 @@ pub const NUMBER_TAKEN: &str = "number-taken";
 struct Waiting {
     position: u64,
     operation: Operation,
+    /// Encoded, in bytes.
+    len: usize,
     /// What it wrote in the overlay.
     keys: Vec<Arc<[u8]>>,
     shown: bool,
     /// Confirmed out of order; goes at the end of the frame.
     gone: bool,
+}
+
+/// A waiting operation on its way to the core.
+#[derive(Debug, Clone, Copy)]
+pub struct Next<'a> {
+    pub position: u64,
+    pub operation: &'a Operation,
+    /// Encoded, in bytes.
+    pub len: usize,
+}
+
+impl Waiting {
+    fn next(&self) -> Next<'_> {
+        Next { position: self.position, operation: &self.operation, len: self.len }
+    }
 }
 
 type Identity = (DeviceId, Actor, Seq);
@@ -68,16 +85,17 @@ impl Outbox {
         let mut outbox = Self::default();
         for (position, operation) in waiting {
             outbox.last_position = outbox.last_position.max(position);
-            outbox.enqueue(position, operation, Vec::new(), true);
+            let len = operation.encode().len();
+            outbox.enqueue(position, operation, len, Vec::new());
         }
         outbox.waiting.make_contiguous().sort_by_key(|waiting| waiting.position);
         outbox.replay(confirmed);
         outbox
     }
 
-    fn enqueue(&mut self, position: u64, operation: Operation, keys: Vec<Arc<[u8]>>, shown: bool) {
+    fn enqueue(&mut self, position: u64, operation: Operation, len: usize, keys: Vec<Arc<[u8]>>) {
         self.index.insert(identity(&operation), position);
-        self.waiting.push_back(Waiting { position, operation, keys, shown, gone: false });
+        self.waiting.push_back(Waiting { position, operation, len, keys, shown: true, gone: false });
     }
 
     pub fn changes(&self) -> &Changes {
@@ -92,8 +110,8 @@ impl Outbox {
         self.waiting.len() >= OUTBOX_LEN_MAX
     }
 
-    /// Tries the operation behind those that wait. Only an accepted one is taken.
-    pub fn push(&mut self, confirmed: &impl Kv, operation: Operation) -> (Applied, u64) {
+    /// Tries the operation behind those that wait. Only an accepted one is taken. `len`: encoded, in bytes.
+    pub fn push(&mut self, confirmed: &impl Kv, operation: Operation, len: usize) -> (Applied, u64) {
         let position = self.last_position + 1;
         let mut scratch = Changes::default();
         let layered = Layered { base: confirmed, changes: &self.changes };
@@ -102,21 +120,21 @@ impl Outbox {
         if matches!(applied, Applied::Entry { outcome: Outcome::Accepted, .. }) {
             let keys = self.changes.absorb(scratch);
             self.last_position = position;
-            self.enqueue(position, operation, keys, true);
+            self.enqueue(position, operation, len, keys);
         }
         (applied, position)
     }
 
     /// Waiting operations behind a position, in order.
-    pub fn after(&self, position: u64) -> impl Iterator<Item = (u64, &Operation)> {
+    pub fn after(&self, position: u64) -> impl Iterator<Item = Next<'_>> {
         let start = self.waiting.partition_point(|waiting| waiting.position <= position);
-        self.waiting.range(start..).map(|waiting| (waiting.position, &waiting.operation))
+        self.waiting.range(start..).map(Waiting::next)
     }
 
     /// A waiting operation, if it still waits.
-    pub fn at(&self, position: u64) -> Option<&Operation> {
+    pub fn at(&self, position: u64) -> Option<Next<'_>> {
         let place = self.waiting.binary_search_by_key(&position, |waiting| waiting.position).ok()?;
-        Some(&self.waiting[place].operation)
+        Some(self.waiting[place].next())
     }
 
     pub fn has_after(&self, position: u64) -> bool {
@@ -156,6 +174,13 @@ impl Outbox {
         self.disturbed = false;
         self.waiting.retain(|waiting| !waiting.gone);
         self.replay(confirmed)
+    }
+
+    /// The confirmed state is another one: all is replayed. What it holds already leaves the outbox; which verdict it got is
+    /// not known.
+    pub fn rebase(&mut self, confirmed: &impl Kv) -> Vec<Change> {
+        self.disturbed = true;
+        self.settle(confirmed)
     }
 
     /// Positions that may leave the durable outbox.

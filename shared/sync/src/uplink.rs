@@ -228,25 +228,26 @@ impl Uplink {
         }
         let mut full = false;
         let (mut first, mut last, mut bytes) = (u64::MAX, 0, 0);
-        let mut operations = Vec::new();
+        // This is asked with every operation that is saved: nothing is encoded before it is known that it goes.
+        let mut chosen = Vec::new();
         let (mut walk, candidates) = self.held.walk(outbox, self.sent);
-        for (position, operation) in candidates {
-            if walk.lets(position, operation) {
-                let encoded = operation.encode();
-                if operations.len() == BATCH_LEN_MAX || (bytes > 0 && bytes + encoded.len() > BATCH_BYTES_MAX) {
+        for next in candidates {
+            if walk.lets(next) {
+                if chosen.len() == BATCH_LEN_MAX || (bytes > 0 && bytes + next.len > BATCH_BYTES_MAX) {
                     full = true;
                     break;
                 }
-                bytes += encoded.len();
-                operations.push(EncodedOperation(encoded));
-                first = first.min(position);
+                bytes += next.len;
+                chosen.push(next.operation);
+                first = first.min(next.position);
             }
-            last = position;
+            last = next.position;
         }
         // A part of a batch waits for the answer to what is in flight, and grows meanwhile.
-        if !full && operations.len() < BATCH_LEN_MAX && !self.in_flight.is_empty() {
+        if !full && chosen.len() < BATCH_LEN_MAX && !self.in_flight.is_empty() {
             return None;
         }
+        let operations: Vec<_> = chosen.into_iter().map(|operation| EncodedOperation(operation.encode())).collect();
         let passed = walk.passed;
         self.held.walked(passed, last);
         self.sent = self.sent.max(last);

@@ -23,6 +23,7 @@ fn replicas_converge_and_nothing_is_lost_whatever_breaks() {
         rejected,
         told,
         renamed,
+        loaded,
         doubled,
     } in reports.iter().map(|report| report.counts)
     {
@@ -38,6 +39,7 @@ fn replicas_converge_and_nothing_is_lost_whatever_breaks() {
         all.rejected += rejected;
         all.told += told;
         all.renamed += renamed;
+        all.loaded += loaded;
         all.doubled += doubled;
     }
     println!("{} runs: {all:?}", reports.len());
@@ -45,7 +47,10 @@ fn replicas_converge_and_nothing_is_lost_whatever_breaks() {
         // The storm must have been one.
         let n = reports.len() as u64;
         assert!(all.elections > n && all.crashes > n && all.cuts > n && all.failovers > n, "{all:?}");
-        assert!(all.burnt > n / 10 && all.busy > n / 4 && all.late > n && all.told > n / 4, "{all:?}");
+        assert!(
+            all.loaded > n / 4 && all.burnt > n / 10 && all.busy > n / 4 && all.late > n && all.told > n / 4,
+            "{all:?}"
+        );
         assert!(all.acknowledged > 50 * n && all.rejected > n / 2, "{all:?}");
     }
 }
@@ -99,4 +104,9 @@ fn a_replica_whose_state_rots_is_found() {
 #[test]
 fn a_replica_that_guesses_numbers_is_found() {
     is_found(Defect::GuessesNumbers, &[Rule::NumbersStay]);
+}
+
+#[test]
+fn a_replica_that_keeps_rejections_to_itself_is_found() {
+    is_found(Defect::KeepsQuiet, &[Rule::ReasonsTold]);
 }

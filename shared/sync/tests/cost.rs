@@ -6,7 +6,7 @@ use schulhof_school::{Kv, KvMut, MemoryKv};
 use schulhof_sync::{BoxSync, Submit, order};
 use schulhof_wire::{
     LogIndex,
-    node::{Entry, ToBox, ToCore, VERSION},
+    node::{Entry, SYNC_VERSION, ToBox, ToCore},
 };
 use std::cell::Cell;
 use world::{Core, found, op, post, school};
@@ -69,7 +69,7 @@ fn outage(waiting: u64) -> Outage {
         assert!(matches!(submitted, Submit::Saved { .. }), "{submitted:?}");
     }
     sync.connected(0);
-    sync.receive(0, &mut confirmed, ToBox::Welcome { version: VERSION, head: core.head() }).unwrap();
+    sync.receive(0, &mut confirmed, ToBox::Welcome { version: SYNC_VERSION, head: core.head() }).unwrap();
     confirmed.calls.set(0);
     Outage { core, confirmed, sync }
 }
@@ -125,4 +125,37 @@ fn a_foreign_entry_costs_one_replay_per_frame_and_not_one_per_entry() {
     school.drain();
     assert_eq!(school.core.store, school.confirmed.store);
     assert_eq!(school.sync.cursor(), LogIndex(school.core.log.len() as u64));
+}
+
+#[test]
+fn frames_that_come_together_cost_one_replay() {
+    let mut school = outage(2_000);
+    let after = school.core.head();
+    for n in 1..=400 {
+        let operation = op("d-tina", n, "tina", post("5a", "from home"));
+        school.core.order(schulhof_wire::node::EncodedOperation(operation.encode()));
+    }
+    let entries = school.core.entries_after(after);
+    let frames = entries.chunks(10).map(|entries| ToBox::Entries { entries: entries.to_vec() });
+    school.sync.receive_all(1, &mut school.confirmed, frames.collect::<Vec<_>>()).unwrap();
+    let calls = school.confirmed.calls.get();
+    assert!(calls < (2_000 + 400) * 12, "{calls} calls of the store for 40 frames");
+    school.drain();
+    assert_eq!(school.core.store, school.confirmed.store);
+}
+
+#[test]
+fn saving_costs_the_same_whatever_waits_and_whether_or_not_the_core_answers() {
+    let mut school = outage(1);
+    let mut calls = Vec::new();
+    for n in 2..=20_000 {
+        let submitted = school.sync.submit(&school.confirmed, op("d-carl", n - 1, "ben", post("5a", "more")));
+        assert!(matches!(submitted, Submit::Saved { .. }), "{submitted:?}");
+        // The first batches go, no answer comes, and the rest waits.
+        school.sync.poll_transmit(1);
+        if n % 5_000 == 0 {
+            calls.push(school.confirmed.calls.replace(0));
+        }
+    }
+    assert!(calls.iter().all(|calls| *calls < 5_000 * 12), "{calls:?}");
 }

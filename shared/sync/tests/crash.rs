@@ -4,7 +4,7 @@ mod world;
 
 use schulhof_school::{KvMut, MemoryKv, Operation, view};
 use schulhof_sync::{BoxSync, Received, Submit};
-use schulhof_wire::node::{ToBox, ToCore, VERSION};
+use schulhof_wire::node::{SYNC_VERSION, ToBox, ToCore};
 use world::{Core, found, op, post, school};
 
 struct Durable {
@@ -31,7 +31,7 @@ impl Durable {
 
 fn welcome(sync: &mut BoxSync, confirmed: &mut impl KvMut, core: &Core) -> Received {
     let ToCore::Hello { after, .. } = sync.connected(0) else { panic!("no hello") };
-    let frame = ToBox::Welcome { version: VERSION, head: core.head() };
+    let frame = ToBox::Welcome { version: SYNC_VERSION, head: core.head() };
     let mut received = sync.receive(0, confirmed, frame).unwrap();
     let entries = core.entries_after(after);
     if !entries.is_empty() {
@@ -74,7 +74,7 @@ fn what_was_committed_but_not_heard_of_is_in_the_log_once() {
     let committed = core.log.len();
     let mut sync = disk.start();
     sync.connected(0);
-    sync.receive(0, &mut disk.confirmed, ToBox::Welcome { version: VERSION, head: core.head() }).unwrap();
+    sync.receive(0, &mut disk.confirmed, ToBox::Welcome { version: SYNC_VERSION, head: core.head() }).unwrap();
     send(&mut sync, &mut core);
     assert_eq!(core.log.len(), committed, "sent again, it made a second entry");
     let received = welcome(&mut disk.start(), &mut disk.confirmed, &core);

@@ -6,7 +6,7 @@ use schulhof_school::{Attachment, Body, MemoryKv, Operation};
 use schulhof_sync::{BoxSync, Submit};
 use schulhof_wire::{
     BlobHash, LogIndex,
-    node::{ToBox, ToCore, VERSION},
+    node::{SYNC_VERSION, ToBox, ToCore},
 };
 use world::{Core, found, id, op, post, school};
 
@@ -38,7 +38,7 @@ impl Site {
     fn welcome(&mut self, now_ms: u64) {
         self.sync.connected(now_ms);
         let head: LogIndex = self.core.head();
-        self.receive(now_ms, ToBox::Welcome { version: VERSION, head });
+        self.receive(now_ms, ToBox::Welcome { version: SYNC_VERSION, head });
     }
 
     fn receive(&mut self, now_ms: u64, frame: ToBox) {

@@ -6,7 +6,7 @@ use schulhof_school::{Body, MemoryKv, Operation, view};
 use schulhof_sync::{BoxSync, CoreSession, NUMBER_TAKEN, Peer, Refusal, Submit, SyncError};
 use schulhof_wire::{
     LogIndex,
-    node::{BATCH_LEN_MAX, EncodedOperation, Entry, OPERATION_LEN_MAX, ToBox, ToCore, VERSION},
+    node::{BATCH_LEN_MAX, EncodedOperation, Entry, OPERATION_LEN_MAX, SYNC_VERSION, ToBox, ToCore},
 };
 use world::{Core, found, id, op, post, school};
 
@@ -25,7 +25,7 @@ fn pair() -> Pair {
     sync.connected(0);
     let mut pair = Pair { core, confirmed, sync };
     let head = pair.core.head();
-    pair.receive(ToBox::Welcome { version: VERSION, head }).unwrap();
+    pair.receive(ToBox::Welcome { version: SYNC_VERSION, head }).unwrap();
     pair
 }
 
@@ -223,7 +223,7 @@ fn after_a_reconnect_everything_that_waits_is_sent_again() {
     let ToCore::Hello { after, .. } = pair.sync.connected(100) else { panic!("no hello") };
     assert_eq!(after, pair.core.head());
     let head = pair.core.head();
-    pair.receive(ToBox::Welcome { version: VERSION, head }).unwrap();
+    pair.receive(ToBox::Welcome { version: SYNC_VERSION, head }).unwrap();
     assert_eq!(pair.batch(100), Some((2, 1)));
 }
 
@@ -289,9 +289,9 @@ fn nothing_is_taken_before_the_welcome_nor_from_a_core_that_lost_entries() {
     sync.connected(0);
     let early = sync.receive(0, &mut confirmed, ToBox::Entries { entries: vec![] }).unwrap_err();
     assert!(matches!(early, SyncError::Unexpected(_)));
-    let behind = ToBox::Welcome { version: VERSION, head: LogIndex(1) };
+    let behind = ToBox::Welcome { version: SYNC_VERSION, head: LogIndex(1) };
     assert!(matches!(sync.receive(0, &mut confirmed, behind).unwrap_err(), SyncError::CoreBehind { head: 1, .. }));
-    let other = ToBox::Welcome { version: VERSION + 1, head: pair.core.head() };
+    let other = ToBox::Welcome { version: SYNC_VERSION + 1, head: pair.core.head() };
     assert!(matches!(sync.receive(0, &mut confirmed, other).unwrap_err(), SyncError::Version(_)));
     let refused = ToBox::Refused { code: "wrong-school".into(), detail: String::new() };
     assert!(matches!(sync.receive(0, &mut confirmed, refused).unwrap_err(), SyncError::Refused { .. }));
@@ -300,7 +300,7 @@ fn nothing_is_taken_before_the_welcome_nor_from_a_core_that_lost_entries() {
 }
 
 fn hello(after: u64) -> ToCore {
-    ToCore::Hello { version: VERSION, software: "test".into(), school: school(), after: LogIndex(after) }
+    ToCore::Hello { version: SYNC_VERSION, software: "test".into(), school: school(), after: LogIndex(after) }
 }
 
 fn code(refusal: &Refusal) -> &str {
@@ -313,13 +313,13 @@ fn code(refusal: &Refusal) -> &str {
 #[test]
 fn a_box_speaks_for_its_own_school_only_and_the_operator_for_any() {
     let peer = Peer::Box(id("sued"));
-    assert_eq!(code(&CoreSession::accept(&hello(0), &peer, LogIndex(5)).unwrap_err()), "wrong-school");
-    assert!(CoreSession::accept(&hello(0), &Peer::Operator, LogIndex(5)).is_ok());
+    assert_eq!(code(&CoreSession::accept(&hello(0), &peer, LogIndex(1), LogIndex(5)).unwrap_err()), "wrong-school");
+    assert!(CoreSession::accept(&hello(0), &Peer::Operator, LogIndex(1), LogIndex(5)).is_ok());
     let peer = Peer::Box(school());
-    assert_eq!(code(&CoreSession::accept(&hello(6), &peer, LogIndex(5)).unwrap_err()), "ahead");
-    assert_eq!(code(&CoreSession::accept(&ToCore::Ping, &peer, LogIndex(5)).unwrap_err()), "malformed");
+    assert_eq!(code(&CoreSession::accept(&hello(6), &peer, LogIndex(1), LogIndex(5)).unwrap_err()), "ahead");
+    assert_eq!(code(&CoreSession::accept(&ToCore::Ping, &peer, LogIndex(1), LogIndex(5)).unwrap_err()), "malformed");
     let old = ToCore::Hello { version: 99, software: String::new(), school: school(), after: LogIndex(0) };
-    assert_eq!(code(&CoreSession::accept(&old, &peer, LogIndex(5)).unwrap_err()), "version");
+    assert_eq!(code(&CoreSession::accept(&old, &peer, LogIndex(1), LogIndex(5)).unwrap_err()), "version");
 }
 
 #[test]
@@ -329,7 +329,7 @@ fn the_door_keeps_out_nonsense_giants_and_false_operators() {
         operations: operations.into_iter().map(EncodedOperation).collect(),
     };
     let peer = Peer::Box(school());
-    let fresh = || CoreSession::accept(&hello(0), &peer, LogIndex(0)).unwrap();
+    let fresh = || CoreSession::accept(&hello(0), &peer, LogIndex(1), LogIndex(0)).unwrap();
     let good = op("d", 1, "anna", post("5a", "x")).encode();
     let operator = op("d", 1, "operator", Body::SchoolName { name: "X".into() }).encode();
     let giant = op("d", 1, "anna", post("5a", &"x".repeat(OPERATION_LEN_MAX))).encode();
@@ -339,13 +339,13 @@ fn the_door_keeps_out_nonsense_giants_and_false_operators() {
         assert_eq!(code(&fresh().receive(submit(bad)).unwrap_err()), "malformed");
     }
     assert!(fresh().receive(submit(vec![good])).unwrap().is_some());
-    let mut session = CoreSession::accept(&hello(0), &Peer::Operator, LogIndex(0)).unwrap();
+    let mut session = CoreSession::accept(&hello(0), &Peer::Operator, LogIndex(1), LogIndex(0)).unwrap();
     assert!(session.receive(submit(vec![operator])).unwrap().is_some());
 }
 
 #[test]
 fn a_flooding_box_is_told_to_wait_and_then_shut_out() {
-    let mut session = CoreSession::accept(&hello(0), &Peer::Box(school()), LogIndex(0)).unwrap();
+    let mut session = CoreSession::accept(&hello(0), &Peer::Box(school()), LogIndex(1), LogIndex(0)).unwrap();
     session.poll_transmit(|_, _| vec![]);
     let encoded = EncodedOperation(op("d", 1, "anna", post("5a", "x")).encode());
     let mut outcomes = Vec::new();
@@ -370,8 +370,8 @@ fn entries_go_out_gaplessly_in_bounded_frames() {
         pair.order(&op("d", n, "anna", post("5a", &"x".repeat(2_000))));
     }
     let head = pair.core.head();
-    let mut session = CoreSession::accept(&hello(3), &Peer::Box(school()), head).unwrap();
-    assert_eq!(session.poll_transmit(|_, _| vec![]), Some(ToBox::Welcome { version: VERSION, head }));
+    let mut session = CoreSession::accept(&hello(3), &Peer::Box(school()), LogIndex(1), head).unwrap();
+    assert_eq!(session.poll_transmit(|_, _| vec![]), Some(ToBox::Welcome { version: SYNC_VERSION, head }));
     assert_eq!(session.lag(), head.0 - 3);
     let log = &pair.core;
     let mut next = 4;
@@ -396,9 +396,76 @@ fn entries_that_came_after_the_head_was_read_do_not_leave_the_box_ahead_of_it() 
     let mut core = Core::default();
     found(&mut core);
     let head = core.head();
-    let hello = ToCore::Hello { version: VERSION, software: String::new(), school: school(), after: LogIndex(0) };
-    let mut session = CoreSession::accept(&hello, &Peer::Box(school()), LogIndex(head.0 - 1)).unwrap();
+    let hello = ToCore::Hello { version: SYNC_VERSION, software: String::new(), school: school(), after: LogIndex(0) };
+    let mut session = CoreSession::accept(&hello, &Peer::Box(school()), LogIndex(1), LogIndex(head.0 - 1)).unwrap();
     assert!(matches!(session.poll_transmit(|_, _| Vec::new()), Some(ToBox::Welcome { .. })));
     assert!(matches!(session.poll_transmit(|_, _| core.log.clone()), Some(ToBox::Entries { .. })));
     assert_eq!((session.cursor(), session.lag()), (head, 0));
+}
+
+fn hello_in(version: u16, after: u64) -> ToCore {
+    ToCore::Hello { version, software: "test".into(), school: school(), after: LogIndex(after) }
+}
+
+#[test]
+fn a_box_speaks_the_version_before_with_a_core_that_is_yet_to_be_updated() {
+    let mut pair = pair();
+    pair.sync.disconnected(0, 0);
+    assert!(matches!(pair.sync.connected(100), ToCore::Hello { version: 2, .. }));
+    let refused = || ToBox::Refused { code: "version".into(), detail: String::new() };
+    let received = pair.receive(refused()).unwrap();
+    assert_eq!(received.redirect.map(|redirect| redirect.leader), Some(None));
+    pair.sync.disconnected(100, 0);
+    assert_eq!(pair.sync.connect_at(), Some(100), "at once again");
+    assert!(matches!(pair.sync.connected(100), ToCore::Hello { version: 1, .. }));
+    let head = pair.core.head();
+    pair.receive(ToBox::Welcome { version: 1, head }).unwrap();
+    pair.submit(op("d", 1, "anna", post("5a", "to an older core")));
+    assert_eq!(pair.batch(100).map(|(_, len)| len), Some(1));
+    let entry = pair.order(&op("d", 1, "anna", post("5a", "to an older core")));
+    pair.receive(ToBox::Entries { entries: vec![entry] }).unwrap();
+    assert_eq!(pair.sync.pending(), 0);
+    // After that connection the newer one is tried again: the core may have been updated.
+    pair.sync.disconnected(200, 0);
+    assert!(matches!(pair.sync.connected(1_000), ToCore::Hello { version: 2, .. }));
+    // A core that knows neither is a misfit.
+    pair.receive(refused()).unwrap();
+    pair.sync.disconnected(1_000, 0);
+    pair.sync.connected(1_000);
+    assert!(matches!(pair.receive(refused()).unwrap_err(), SyncError::Refused { .. }));
+}
+
+#[test]
+fn a_core_answers_a_box_that_is_yet_to_be_updated_in_its_version_and_with_entries_alone() {
+    let (peer, head) = (Peer::Box(school()), LogIndex(50_000));
+    let mut session = CoreSession::accept(&hello_in(1, 0), &peer, LogIndex(1), head).unwrap();
+    assert_eq!(session.poll_transmit(|_, _| vec![]), Some(ToBox::Welcome { version: 1, head }));
+    assert!(!session.wants_snapshot());
+    assert_eq!(session.lag(), head.0);
+    let behind = CoreSession::accept(&hello_in(1, 0), &peer, LogIndex(7), head).unwrap_err();
+    assert_eq!(code(&behind), "behind");
+    assert!(CoreSession::accept(&hello_in(1, 6), &peer, LogIndex(7), head).is_ok());
+}
+
+#[test]
+fn a_state_is_for_replicas_that_hold_nothing_and_would_need_much_or_lack_what_is_not_kept() {
+    let wants = |peer: Peer, after, first, head| {
+        CoreSession::accept(&hello(after), &peer, LogIndex(first), LogIndex(head)).unwrap().wants_snapshot()
+    };
+    for peer in [Peer::Box(school()), Peer::Gateway] {
+        assert!(!wants(peer.clone(), 0, 1, 2_000), "little");
+        assert!(wants(peer.clone(), 0, 1, 2_001), "nothing, and much");
+        assert!(!wants(peer.clone(), 1, 1, 1_000_000), "what it holds goes on");
+        assert!(wants(peer.clone(), 5, 7, 10), "entry 6 is not kept");
+        assert!(!wants(peer, 6, 7, 10), "entry 7 is");
+    }
+    assert!(!wants(Peer::Operator, 0, 7, 1_000_000), "an operator holds no replica");
+}
+
+#[test]
+fn a_redirect_may_name_a_node_that_the_box_has_not_heard_of() {
+    let mut pair = pair();
+    let (leader, address) = (id("core-9"), "192.0.2.1:7000".parse().unwrap());
+    let redirect = pair.receive(ToBox::RedirectTo { leader, address }).unwrap().redirect.unwrap();
+    assert_eq!((redirect.leader, redirect.address), (Some(id("core-9")), Some(address)));
 }

@@ -15,12 +15,14 @@
 //! - [`admin`]: operator <-> core over QUIC
 //! - [`blob`]: blobs, over QUIC
 //! - [`backup`]: operator <-> core over QUIC: whole schools
+//! - [`chunk`]: a school's state in parts, for replicas, moves and backups
 //! - [`problem`]: errors as `application/problem+json` (RFC 9457)
 
 pub mod admin;
 pub mod api;
 pub mod backup;
 pub mod blob;
+pub mod chunk;
 pub mod id;
 pub mod live;
 pub mod media;

@@ -6,9 +6,14 @@
 
 use crate::id::{ConferenceId, LogIndex, NodeName, SchoolId};
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 
-/// Version of the frames below. A node speaks its own and the one before.
+/// Version of the frames of reservations.
 pub const VERSION: u16 = 1;
+/// Version of the frames of sync. A node speaks its own and the one before: whoever connects names one, and is answered in it.
+pub const SYNC_VERSION: u16 = 2;
+/// The oldest version of sync that is spoken. Without [`ToBox::Snapshot`] and [`ToBox::RedirectTo`].
+pub const SYNC_VERSION_MIN: u16 = 1;
 /// Box (or operator) to core: the log.
 pub const ALPN_SYNC: &[u8] = b"schulhof-sync/1";
 /// Core to core: Raft.
@@ -66,10 +71,27 @@ pub enum ToBox {
         batch: u64,
         retry_after_ms: u32,
     },
-    /// Not ever: the connection ends. `code` is stable: `wrong-school`, `unknown-school`, `version`, `malformed`, `ahead`.
+    /// Not ever: the connection ends. `code` is stable: `wrong-school`, `unknown-school`, `version`, `malformed`, `ahead`,
+    /// `behind`.
     Refused {
         code: String,
         detail: String,
+    },
+    /// From version 2 on. Instead of entries, to a replica that holds nothing and would need many, or that lacks entries
+    /// which are no longer kept: an encoded `chunk::SchoolChunk` of the school's state, from `Begin` to `End`. Entries
+    /// follow from the one after the state's on.
+    Snapshot {
+        chunk: Vec<u8>,
+    },
+    /// From version 2 on. After the last [`ToBox::Snapshot`]: of the entries before it the recent ones that were rejected, so
+    /// that who wrote them can be told.
+    Verdicts {
+        entries: Vec<Entry>,
+    },
+    /// From version 2 on. [`ToBox::Redirect`] to a node that the box may not have heard of.
+    RedirectTo {
+        leader: NodeName,
+        address: SocketAddr,
     },
 }
 

@@ -1,7 +1,7 @@
 //! A browser: keeps what its person wrote until it is secured, and submits it to whichever node it reaches.
 
 use super::{
-    ctx::{Ctx, Rule},
+    ctx::{Ctx, Defect, Rule},
     numbers::{Answer, Numbers},
     replica::Replica,
     truth::Promise,
@@ -257,7 +257,9 @@ impl Browser {
         let greeting = self.heard.is_none_or(|(at, incarnation, _)| (at, incarnation) != place);
         let actor = self.actor();
         for kept in node.disk.kept.range(after.0 + 1..).map(|(_, kept)| kept).filter(|kept| kept.actor == actor) {
-            if let Some(reason) = &kept.rejected {
+            if let Some(reason) = &kept.rejected
+                && ctx.defect != Some(Defect::KeepsQuiet)
+            {
                 ctx.counts.told += 1;
                 self.numbers.rejected(&kept.device, kept.seq, reason);
             }
@@ -273,7 +275,7 @@ impl Browser {
     }
 
     /// After healing: what is in the log, or was refused with a reason, and nothing else.
-    pub fn judge(&self, ctx: &mut Ctx) {
+    pub fn judge(&self, ctx: &mut Ctx, rejected_only: &BTreeSet<u64>) {
         if self.gone {
             return;
         }
@@ -281,6 +283,10 @@ impl Browser {
             let told = self.numbers.refused.iter().any(|(at, _)| at == content);
             if !told && !ctx.truth.holds(*content) {
                 ctx.report(Rule::NothingLost, format!("browser {} wrote {content}, and it is lost", self.place));
+            }
+            if !told && rejected_only.contains(content) {
+                let detail = format!("browser {} was not told that {content} has no effect", self.place);
+                ctx.report(Rule::ReasonsTold, detail);
             }
         }
     }

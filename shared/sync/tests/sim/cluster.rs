@@ -2,14 +2,18 @@
 //! not simulated; what it promises and what it does not is: an election keeps what was committed, keeps or loses the
 //! proposals behind it from some place on, and tells nobody which; a leader that is cut off does not know it.
 
-use super::ctx::{Ctx, Defect};
-use crate::world::{Core, found};
+use super::ctx::{Ctx, Defect, Mix};
+use crate::world::{Core, dump, found};
 use schulhof_sync::{Batch, CoreSession, Ordered, Peer, Refusal};
 use schulhof_wire::{
-    NodeName,
-    node::{EncodedOperation, ToBox, ToCore},
+    LogIndex, NodeName,
+    chunk::SchoolChunk,
+    node::{EncodedOperation, Entry, SYNC_VERSION, ToBox, ToCore},
 };
-use std::{collections::BTreeMap, rc::Rc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    rc::Rc,
+};
 
 pub const NODES: usize = 3;
 /// A leader that no majority answers for so long ends its sessions.
@@ -41,6 +45,12 @@ pub struct CoreNode {
     /// The term in which it leads, as far as it knows.
     leads: Option<u64>,
     sessions: BTreeMap<u64, CoreSession>,
+    /// First entry that it keeps for replicas, less one.
+    dropped: u64,
+    /// States on their way.
+    dumps: BTreeMap<u64, VecDeque<SchoolChunk>>,
+    /// Not yet updated.
+    old: bool,
     /// Last frames of streams.
     last: BTreeMap<u64, ToBox>,
 }
@@ -71,6 +81,9 @@ impl Cluster {
         found(&mut first);
         let operations = first.log.iter().map(|entry| entry.operation.clone()).collect();
         let mut nodes: Vec<CoreNode> = (0..NODES).map(|_| CoreNode::default()).collect();
+        if ctx.mix == Mix::OldCore {
+            nodes.iter_mut().for_each(|node| node.old = ctx.rng.chance(2, 3));
+        }
         nodes[0].leads = Some(1);
         let log = vec![Logged { operations, origin: None }];
         let mut cluster =
@@ -118,7 +131,9 @@ impl Cluster {
             }
             let mut lost = false;
             if ctx.happens(ctx.trouble.core_crash) {
-                *node = CoreNode { dead: true, away_ms: ctx.later(200, 4_000), ..CoreNode::default() };
+                // It may be updated meanwhile.
+                let old = node.old && ctx.rng.chance(1, 2);
+                *node = CoreNode { dead: true, away_ms: ctx.later(200, 4_000), old, ..CoreNode::default() };
                 ctx.counts.crashes += 1;
                 lost = true;
             } else if ctx.happens(ctx.trouble.core_cut) {
@@ -199,6 +214,9 @@ impl Cluster {
             }
             node.applied = until;
             let head = node.state.head();
+            if ctx.mix == Mix::New && ctx.rng.chance(1, 20) {
+                node.dropped = node.dropped.max(head.0.saturating_sub(ctx.rng.between(5, 60)));
+            }
             node.sessions.values_mut().for_each(|session| session.head_moved(head));
         }
     }
@@ -221,6 +239,7 @@ impl Cluster {
     fn end_sessions(&mut self, place: usize, leader: Option<usize>) {
         let node = &mut self.nodes[place];
         node.leads = None;
+        node.dumps.clear();
         for stream in std::mem::take(&mut node.sessions).into_keys() {
             node.last.insert(stream, ToBox::Redirect { leader: leader.map(name) });
         }
@@ -240,10 +259,22 @@ impl Cluster {
             let greeted = if node.leads.is_none() || self.leader != Some(place) || node.applied < self.log.len() {
                 Err(Refusal(ToBox::Redirect { leader: known.map(name) }))
             } else {
-                CoreSession::accept(&frame, peer, node.state.head())
+                let first = LogIndex(node.dropped + 1);
+                CoreSession::accept(&frame, peer, first, node.state.head())
             };
+            let greeted = greeted.and_then(|session| {
+                // What a program of the version before says.
+                let refused = ToBox::Refused { code: "version".into(), detail: "this core speaks version 1".into() };
+                if node.old && session.version() == SYNC_VERSION { Err(Refusal(refused)) } else { Ok(session) }
+            });
             match greeted {
-                Ok(session) => _ = node.sessions.insert(stream, session),
+                Ok(session) => {
+                    if session.wants_snapshot() {
+                        ctx.counts.loaded += 1;
+                        node.dumps.insert(stream, dump(&node.state.store, 1 + ctx.rng.index(30)).into());
+                    }
+                    node.sessions.insert(stream, session);
+                }
                 Err(Refusal(frame)) => _ = node.last.insert(stream, frame),
             }
             return;
@@ -276,17 +307,36 @@ impl Cluster {
             return (vec![last], true);
         }
         let Some(session) = node.sessions.get_mut(&stream) else { return (Vec::new(), true) };
-        let log = &node.state.log;
-        let read = |after: schulhof_wire::LogIndex, len: usize| {
+        let (log, dropped) = (&node.state.log, node.dropped);
+        let read = |after: LogIndex, len: usize| {
+            if after.0 < dropped {
+                return Vec::new();
+            }
             log[after.0 as usize..].iter().take(len.min(7)).cloned().collect()
         };
-        (std::iter::from_fn(|| session.poll_transmit(read)).collect(), false)
+        let mut frames: Vec<ToBox> = std::iter::from_fn(|| session.poll_transmit(read)).collect();
+        if let Some(chunks) = node.dumps.get_mut(&stream) {
+            let part = chunks.drain(..chunks.len().min(3));
+            frames.extend(part.map(|chunk| session.snapshot(&chunk)));
+        }
+        if !session.wants_snapshot() && node.dumps.remove(&stream).is_some() {
+            let before = log.iter().take(session.cursor().0 as usize);
+            frames.push(session.verdicts(before.filter(|entry| entry.rejected.is_some()).cloned().collect()));
+        }
+        // Entries were dropped that a slow replica has yet to get: it comes again, and gets the state.
+        let lost = !session.wants_snapshot() && session.lag() > 0 && session.cursor().0 < dropped;
+        if lost {
+            node.sessions.remove(&stream);
+            frames.push(ToBox::Redirect { leader: None });
+        }
+        (frames, lost)
     }
 
     /// The other end of the stream is gone.
     pub fn forget(&mut self, place: usize, stream: u64) {
         self.nodes[place].sessions.remove(&stream);
         self.nodes[place].last.remove(&stream);
+        self.nodes[place].dumps.remove(&stream);
     }
 }
 
@@ -304,8 +354,8 @@ fn apply_batch(ctx: &mut Ctx, place: usize, node: &mut CoreNode, operations: &[E
         match node.state.order(operation.clone()) {
             Ordered::Entry { entry, .. } => ctx.see(&format!("core-{place}"), &entry),
             Ordered::Duplicate if ctx.defect == Some(Defect::OrdersTwice) => {
-                let index = schulhof_wire::LogIndex(node.state.log.len() as u64 + 1);
-                let entry = schulhof_wire::node::Entry { index, operation: operation.clone(), rejected: None };
+                let index = LogIndex(node.state.log.len() as u64 + 1);
+                let entry = Entry { index, operation: operation.clone(), rejected: None };
                 node.state.log.push(entry.clone());
                 ctx.see(&format!("core-{place}"), &entry);
             }

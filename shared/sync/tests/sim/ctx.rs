@@ -82,6 +82,19 @@ pub enum Defect {
     GuessesNumbers,
     /// A replica takes an operation out of its outbox when it has sent it.
     ForgetsSent,
+    /// A replica does not tell who wrote what the core rejected.
+    KeepsQuiet,
+}
+
+/// Which versions of the programs meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mix {
+    /// All are new; the core drops old entries, so that replicas are loaded from the state.
+    New,
+    /// Core nodes are yet to be updated, and are, one by one, as they start again.
+    OldCore,
+    /// The box is yet to be updated.
+    OldBox,
 }
 
 /// What must hold.
@@ -95,6 +108,8 @@ pub enum Rule {
     OncePerOrigin,
     /// What was acknowledged is in the log, or its writer was told why not.
     NothingLost,
+    /// Who wrote what has its place and no effect was told why.
+    ReasonsTold,
     /// After healing all hold the same state.
     Converged,
     /// Nobody is shown a number that changes.
@@ -157,6 +172,8 @@ pub struct Counts {
     pub rejected: u64,
     pub told: u64,
     pub renamed: u64,
+    /// States that were sent to replicas.
+    pub loaded: u64,
     /// Contents that stand in the log under two numbers, since their browser had to take another name.
     pub doubled: u64,
 }
@@ -166,6 +183,7 @@ pub struct Ctx {
     pub rng: Rng,
     pub trouble: Trouble,
     pub defect: Option<Defect>,
+    pub mix: Mix,
     pub truth: Truth,
     pub trace: Trace,
     pub counts: Counts,
@@ -174,9 +192,12 @@ pub struct Ctx {
 
 impl Ctx {
     pub fn new(seed: u64, defect: Option<Defect>) -> Self {
+        let mut rng = Rng::new(seed);
+        let mix = [Mix::New, Mix::New, Mix::OldCore, Mix::OldBox][rng.index(4)];
         Self {
             now_ms: 1,
-            rng: Rng::new(seed),
+            rng,
+            mix,
             trouble: CALM,
             defect,
             truth: Truth::default(),

@@ -154,8 +154,9 @@ impl World {
             replica.judge(&mut self.ctx, &truth);
             replica.check_shown(&mut self.ctx);
         }
+        let rejected_only = self.ctx.truth.rejected_only();
         for browser in &self.browsers {
-            browser.judge(&mut self.ctx);
+            browser.judge(&mut self.ctx, &rejected_only);
         }
         if let Some(broken) = self.ctx.truth.broken() {
             self.ctx.report(Rule::NothingLost, broken);

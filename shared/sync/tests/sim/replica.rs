@@ -2,13 +2,17 @@
 
 use super::{
     cluster::{Cluster, NODES},
-    ctx::{Ctx, Defect, Rule},
+    ctx::{Ctx, Defect, Mix, Rule},
     line::Line,
 };
 use crate::world::{PEOPLE, id, school};
 use schulhof_school::{Actor, KvMut, MemoryKv, Operation, view};
-use schulhof_sync::{BoxSync, Peer, Submit, SyncError};
-use schulhof_wire::{DeviceId, LogIndex, api::DeviceMarks};
+use schulhof_sync::{BoxSync, Peer, Staging, Submit, SyncError};
+use schulhof_wire::{
+    DeviceId, LogIndex,
+    api::DeviceMarks,
+    node::{SYNC_VERSION, ToBox, ToCore},
+};
 use std::collections::BTreeMap;
 
 /// A refused connection is tried again after this (the shell's pause).
@@ -25,6 +29,8 @@ pub struct Kept {
 #[derive(Default)]
 pub struct Disk {
     pub confirmed: MemoryKv,
+    /// A state that is being loaded.
+    staged: MemoryKv,
     pub outbox: BTreeMap<u64, Vec<u8>>,
     /// By index.
     pub kept: BTreeMap<u64, Kept>,
@@ -42,12 +48,14 @@ pub struct Replica {
     /// Its steady clock began earlier.
     offset_ms: u64,
     line: Option<Line>,
-    old: Vec<Line>,
+    abandoned: Vec<Line>,
     next_core: usize,
     cut_up_ms: u64,
     cut_down_ms: u64,
     /// Dies at the next tick.
     doomed: bool,
+    /// Of the version before.
+    old: bool,
 }
 
 impl Replica {
@@ -62,11 +70,12 @@ impl Replica {
             stopped_ms: 0,
             offset_ms: ctx.rng.below(1 << 40),
             line: None,
-            old: Vec::new(),
+            abandoned: Vec::new(),
             next_core: ctx.rng.index(NODES),
             cut_up_ms: 0,
             cut_down_ms: 0,
             doomed: false,
+            old: place == 0 && ctx.mix == Mix::OldBox,
         }
     }
 
@@ -195,7 +204,10 @@ impl Replica {
             self.next_core = (self.next_core + 1) % NODES;
             return;
         }
-        let hello = sync.connected(now_ms);
+        let mut hello = sync.connected(now_ms);
+        if let (true, ToCore::Hello { version, .. }) = (self.old, &mut hello) {
+            *version = 1;
+        }
         let mut line = Line::new(*next_line, self.next_core);
         self.next_core = (self.next_core + 1) % NODES;
         *next_line += 1;
@@ -212,7 +224,7 @@ impl Replica {
         }
         while let Some(frame) = sync.poll_transmit(now_ms) {
             if ctx.defect == Some(Defect::ForgetsSent)
-                && let schulhof_wire::node::ToCore::Submit { operations, .. } = &frame
+                && let ToCore::Submit { operations, .. } = &frame
             {
                 self.disk.outbox.retain(|_, bytes| operations.iter().all(|sent| sent.0 != *bytes));
             }
@@ -227,7 +239,7 @@ impl Replica {
     fn abandon(&mut self, ctx: &mut Ctx) {
         if let Some(mut line) = self.line.take() {
             line.until_ms = if ctx.rng.chance(1, 2) { ctx.now_ms } else { ctx.now_ms + ABANDONED_MS };
-            self.old.push(line);
+            self.abandoned.push(line);
         }
     }
 
@@ -242,7 +254,7 @@ impl Replica {
     /// Frames arrive at the core, and its own set out.
     fn carry(&mut self, ctx: &mut Ctx, cluster: &mut Cluster) {
         let (up, down) = (ctx.now_ms >= self.cut_up_ms, ctx.now_ms >= self.cut_down_ms);
-        for line in self.old.iter_mut().chain(&mut self.line) {
+        for line in self.abandoned.iter_mut().chain(&mut self.line) {
             let hears = cluster.hears(line.core, ctx.now_ms);
             while up
                 && hears
@@ -261,7 +273,7 @@ impl Replica {
             }
         }
         let now_ms = ctx.now_ms;
-        self.old.retain(|line| {
+        self.abandoned.retain(|line| {
             let keep = now_ms < line.until_ms;
             if !keep {
                 cluster.forget(line.core, line.id);
@@ -288,6 +300,15 @@ impl Replica {
                 }
                 return;
             };
+            let frame = match frame {
+                // A program of the version before is this one in disguise.
+                ToBox::Welcome { version: 1, head } if self.old => ToBox::Welcome { version: SYNC_VERSION, head },
+                ToBox::Snapshot { .. } | ToBox::Verdicts { .. } | ToBox::RedirectTo { .. } if self.old => {
+                    ctx.report(Rule::Protocol, format!("{}: a frame of a version that it does not speak", self.name()));
+                    return;
+                }
+                frame => frame,
+            };
             ctx.trace.note("down", &[line.id]);
             let before = ctx.happens(ctx.trouble.crash / 2).then(|| self.disk.confirmed.clone());
             let sync = self.sync.as_mut().expect("it runs");
@@ -313,9 +334,30 @@ impl Replica {
         }
     }
 
-    fn took(&mut self, ctx: &mut Ctx, received: schulhof_sync::Received) {
+    fn took(&mut self, ctx: &mut Ctx, mut received: schulhof_sync::Received) {
+        match received.staging.take() {
+            None => {}
+            Some(Staging::Begin { .. }) => self.disk.staged = MemoryKv::default(),
+            Some(Staging::Records(records)) => {
+                records.iter().for_each(|(key, value)| self.disk.staged.put(key, value));
+            }
+            Some(Staging::End { head, records }) => {
+                ctx.trace.note("loaded", &[self.place as u64, head.0, records]);
+                self.disk.confirmed = std::mem::take(&mut self.disk.staged);
+                // There is a gap before what comes next.
+                self.disk.kept.clear();
+                let now_ms = self.clock(ctx);
+                received = self.sync.as_mut().expect("it runs").switched(now_ms, &self.disk.confirmed);
+            }
+        }
         for position in received.drop_outbox {
             self.disk.outbox.remove(&position);
+        }
+        for entry in received.verdicts {
+            ctx.see(&self.name(), &entry);
+            let op = Operation::decode(&entry.operation.0).unwrap();
+            let kept = Kept { device: op.device, actor: op.actor, seq: op.seq.0, rejected: entry.rejected };
+            self.disk.kept.insert(entry.index.0, kept);
         }
         for confirmed in received.entries {
             ctx.see(&self.name(), &confirmed.entry);

@@ -3,7 +3,7 @@
 use super::ctx::{Rule, Trace};
 use schulhof_school::{Actor, Operation};
 use schulhof_wire::{DeviceId, node::Entry};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Of an operation: who counts, and the count.
 pub type Identity = (DeviceId, Actor, u64);
@@ -84,6 +84,13 @@ impl Truth {
 
     pub fn holds(&self, content: u64) -> bool {
         self.contents.contains_key(&content)
+    }
+
+    /// It has its place, or places, and no effect in any.
+    pub fn rejected_only(&self) -> BTreeSet<u64> {
+        let accepted: BTreeSet<u64> =
+            self.entries.iter().filter(|known| !known.rejected).map(|known| known.content).collect();
+        self.contents.keys().filter(|content| !accepted.contains(content)).copied().collect()
     }
 
     /// What a burnt replica promised holds only as far as browsers keep it.

@@ -1,6 +1,7 @@
 //! openraft's log storage over one group's part of the log.
 
 use super::{
+    disk::DiskFile,
     index::{Index, Place, Source},
     record::{self, Record},
     writer::{Effect, Message, Piece, Shared, Submission},
@@ -16,10 +17,8 @@ use parking_lot::Mutex;
 use std::{
     collections::VecDeque,
     fmt::Debug,
-    fs::File,
     io,
     ops::{Bound, RangeBounds},
-    os::unix::fs::FileExt,
     sync::{Arc, mpsc},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -42,7 +41,7 @@ pub struct GroupLog {
 /// An entry in memory, or where to read it.
 enum Fetch {
     Memory(Entry),
-    Disk { file: Arc<File>, place: Place, log_id: LogId },
+    Disk { file: Arc<dyn DiskFile>, place: Place, log_id: LogId },
 }
 
 impl GroupLog {

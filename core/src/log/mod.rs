@@ -3,12 +3,14 @@
 //! What this is: segments of records on disk, an index in memory, recent entries kept beside it, and openraft's log
 //! storage on top ([`GroupLog`]). What it must not do: know what entries mean, or mend what is damaged.
 //!
+//! - `disk`: the file operations underneath
 //! - `record`, `segment`: the format on disk
 //! - `recovery`: reading it at start; telling a torn end from damage
 //! - `writer`: the one thread that writes and deletes
 //! - `index`: where each entry of a group is
 //! - `group`: openraft's traits
 
+mod disk;
 mod group;
 mod index;
 mod record;
@@ -19,6 +21,7 @@ mod writer;
 pub use group::GroupLog;
 
 use crate::raft::types::Group;
+use disk::{Disk, Folder};
 use index::Index;
 use parking_lot::Mutex;
 use std::{
@@ -29,7 +32,7 @@ use std::{
     thread::JoinHandle,
 };
 use tokio::sync::Semaphore;
-use writer::{Checkpoint, Effect, Message, Piece, Sealed, Shared, Submission, Writer};
+use writer::{Message, Sealed, Shared, Writer};
 
 /// Entries in memory for followers that are close behind, over all groups.
 const CACHED_LEN_MAX: usize = 64 << 20;
@@ -47,8 +50,8 @@ pub enum LogError {
 }
 
 impl LogError {
-    fn damaged(dir: &Path, segment: u64, offset: usize, detail: String) -> Self {
-        Self::Damaged { path: segment::path(dir, segment), offset, detail }
+    fn damaged(disk: &dyn Disk, segment: u64, offset: usize, detail: String) -> Self {
+        Self::Damaged { path: segment::path(disk, segment), offset, detail }
     }
 }
 
@@ -79,16 +82,27 @@ pub struct Log {
 impl Log {
     /// Reads what is there, for the given groups; what the folder holds of others is kept.
     pub fn open(dir: &Path, groups: impl IntoIterator<Item = Group>, options: Options) -> Result<Self, LogError> {
-        std::fs::create_dir_all(dir)?;
-        let mut recovered = recovery::recover(dir, options.cached_len_max)?;
+        let (log, writer, messages) = Self::build(Arc::new(Folder::create(dir)?), groups, options)?;
+        let thread = std::thread::Builder::new().name("log".into()).spawn(move || writer.run(&messages))?;
+        *log.thread.lock() = Some(thread);
+        Ok(log)
+    }
+
+    /// The log on any disk, and its writer, which somebody must run.
+    fn build(
+        disk: Arc<dyn Disk>,
+        groups: impl IntoIterator<Item = Group>,
+        options: Options,
+    ) -> Result<(Self, Writer, mpsc::Receiver<Message>), LogError> {
+        let mut recovered = recovery::recover(&*disk, options.cached_len_max)?;
         for group in groups {
             recovered.indices.entry(group).or_insert_with(|| Index::new(options.cached_len_max));
         }
         let (current, end) = match recovered.open.take() {
             Some(open) => open,
             None => {
-                let file = writer::first_segment(dir, options.segment_len)?;
-                recovered.files.insert(1, Arc::new(file));
+                let file = writer::first_segment(&*disk, options.segment_len)?;
+                recovered.files.insert(1, file);
                 (Sealed { number: 1, last: BTreeMap::new() }, segment::HEADER_LEN as u32)
             }
         };
@@ -98,39 +112,22 @@ impl Log {
             holding: Mutex::default(),
         });
         let file = shared.files.lock()[&current.number].clone();
-        let writer = Writer {
-            dir: dir.to_owned(),
+        let mut writer = Writer {
+            spare: writer::prepare_spare(&disk, options.segment_len),
+            disk,
             segment_len: options.segment_len,
             shared: shared.clone(),
-            checkpoints: recovered.checkpoints.clone(),
+            checkpoints: recovered.checkpoints,
             sealed: recovered.sealed,
             current,
             file,
             end,
-            spare: writer::prepare_spare(dir.to_owned(), options.segment_len),
             failed: None,
         };
+        writer.write_checkpoints()?;
         let (sender, receiver) = mpsc::channel();
-        let thread = std::thread::Builder::new().name("log".into()).spawn(move || writer.run(&receiver))?;
         let waiting = Arc::new(Semaphore::new(WAITING_KIB_MAX));
-        let log = Self { shared, sender, waiting, thread: Mutex::new(Some(thread)) };
-        log.write_checkpoints(recovered.checkpoints)?;
-        Ok(log)
-    }
-
-    /// A node may have died after it began a segment and before the checkpoints were in it.
-    fn write_checkpoints(&self, checkpoints: BTreeMap<Group, Checkpoint>) -> io::Result<()> {
-        let mut pieces = Vec::new();
-        for (group, Checkpoint { vote, purged }) in checkpoints {
-            let payload = record::Record::Checkpoint { group, vote, purged }.encode()?;
-            pieces.push(Piece { group, payload, effect: Effect::Truncate });
-        }
-        let (done, synced) = mpsc::channel();
-        let done = Box::new(move |result| drop(done.send(result)));
-        self.sender
-            .send(Message::Write(Submission { pieces, done: Some(done), _permit: None }))
-            .map_err(|_| io::Error::other("the log's thread has ended"))?;
-        synced.recv().unwrap_or_else(|_| Err(io::Error::other("the log's thread has ended")))
+        Ok((Self { shared, sender, waiting, thread: Mutex::default() }, writer, receiver))
     }
 
     /// One group's part of the log.
@@ -162,5 +159,9 @@ impl Drop for Log {
     }
 }
 
+#[cfg(test)]
+mod drive;
+#[cfg(test)]
+mod power_tests;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -6,6 +6,7 @@
 
 use super::{
     LogError,
+    disk::{Disk, DiskFile},
     index::{Index, Place},
     record::{self, ALIGN, Record},
     segment::{self, Header},
@@ -15,8 +16,6 @@ use crate::raft::types::Group;
 use openraft::entry::RaftEntry;
 use std::{
     collections::{BTreeMap, VecDeque},
-    fs::File,
-    path::Path,
     sync::Arc,
 };
 
@@ -24,15 +23,17 @@ use std::{
 pub struct Recovered {
     pub indices: BTreeMap<Group, Index>,
     pub checkpoints: BTreeMap<Group, Checkpoint>,
-    pub files: BTreeMap<u64, Arc<File>>,
+    pub files: BTreeMap<u64, Arc<dyn DiskFile>>,
     pub sealed: VecDeque<Sealed>,
     /// The segment that is written on, and where. None: there is no segment yet.
     pub open: Option<(Sealed, u32)>,
 }
 
 /// Reads all segments. `cached_len_max` is passed on to the groups' indices.
-pub fn recover(dir: &Path, cached_len_max: usize) -> Result<Recovered, LogError> {
-    let numbers = segment::list(dir)?;
+pub fn recover(disk: &dyn Disk, cached_len_max: usize) -> Result<Recovered, LogError> {
+    // Killed between a rename and its sync, a node would find a name here that a loss of power takes back.
+    disk.sync()?;
+    let numbers = segment::list(disk)?;
     let mut recovered = Recovered {
         indices: BTreeMap::new(),
         checkpoints: BTreeMap::new(),
@@ -42,8 +43,9 @@ pub fn recover(dir: &Path, cached_len_max: usize) -> Result<Recovered, LogError>
     };
     let mut previous: Option<(u64, u32)> = None;
     for (at, &number) in numbers.iter().enumerate() {
-        let damaged = |offset: usize, detail: String| LogError::damaged(dir, number, offset, detail);
-        let bytes = std::fs::read(segment::path(dir, number))?;
+        let damaged = |offset: usize, detail: String| LogError::damaged(disk, number, offset, detail);
+        let file = segment::open(disk, number)?;
+        let bytes = file.read_all()?;
         let header = Header::decode(&bytes).map_err(|e| damaged(0, e))?;
         if header.number != number {
             return Err(damaged(0, format!("it says that it is segment {}", header.number)));
@@ -54,13 +56,12 @@ pub fn recover(dir: &Path, cached_len_max: usize) -> Result<Recovered, LogError>
             }
             if header.previous_end != end {
                 let detail = format!("the records end here, but the next segment says at {}", header.previous_end);
-                return Err(LogError::damaged(dir, before, end as usize, detail));
+                return Err(LogError::damaged(disk, before, end as usize, detail));
             }
         }
         let last = at + 1 == numbers.len();
-        let file = segment::open(dir, number)?;
         let mut sealed = Sealed { number, last: BTreeMap::new() };
-        let end = walk(dir, number, &bytes, last, cached_len_max, &mut recovered, &mut sealed)?;
+        let end = walk(disk, number, &bytes, last, cached_len_max, &mut recovered, &mut sealed)?;
         if last {
             let used = bytes.iter().rposition(|b| *b != 0).map_or(0, |at| at + 1);
             if used > end {
@@ -70,14 +71,15 @@ pub fn recover(dir: &Path, cached_len_max: usize) -> Result<Recovered, LogError>
                     bytes = used - end,
                     "cut a torn write off the log's end"
                 );
-                segment::zero(&file, end, used)?;
-                file.sync_data()?;
+                segment::zero(&*file, end, used)?;
             }
+            // The process before may have been killed ahead of its sync: what was found here counts from now on.
+            file.sync_data()?;
             recovered.open = Some((sealed, end as u32));
         } else {
             recovered.sealed.push_back(sealed);
         }
-        recovered.files.insert(number, Arc::new(file));
+        recovered.files.insert(number, file);
         previous = Some((number, end as u32));
     }
     for (group, index) in &recovered.indices {
@@ -86,7 +88,7 @@ pub fn recover(dir: &Path, cached_len_max: usize) -> Result<Recovered, LogError>
             && first != expected
         {
             let detail = format!("entries {expected} to {} of group {group} are missing", first - 1);
-            return Err(LogError::damaged(dir, numbers[0], segment::HEADER_LEN, detail));
+            return Err(LogError::damaged(disk, numbers[0], segment::HEADER_LEN, detail));
         }
     }
     Ok(recovered)
@@ -94,7 +96,7 @@ pub fn recover(dir: &Path, cached_len_max: usize) -> Result<Recovered, LogError>
 
 /// Takes the records of one segment; returns where they end.
 fn walk(
-    dir: &Path,
+    disk: &dyn Disk,
     number: u64,
     bytes: &[u8],
     last_segment: bool,
@@ -111,19 +113,19 @@ fn walk(
         }
         batch = framed.batch;
         let record =
-            Record::decode(framed.payload).map_err(|e| LogError::damaged(dir, number, offset, e.to_string()))?;
+            Record::decode(framed.payload).map_err(|e| LogError::damaged(disk, number, offset, e.to_string()))?;
         let place = Place { segment: number, offset: offset as u32 };
         take(record, framed.payload.len(), place, cached_len_max, recovered, sealed)
-            .map_err(|e| LogError::damaged(dir, number, offset, e.to_string()))?;
+            .map_err(|e| LogError::damaged(disk, number, offset, e.to_string()))?;
         offset = framed.next;
     }
     // What is not the last segment was left behind whole: its end is checked against the next one's header.
     if let Some(found) = find_later_write(bytes, number, offset) {
         let detail = format!("a valid record of a later write follows at offset {found}");
-        return Err(LogError::damaged(dir, number, offset, detail));
+        return Err(LogError::damaged(disk, number, offset, detail));
     }
     if !last_segment && bytes.get(offset..).unwrap_or_default().iter().any(|b| *b != 0) {
-        return Err(LogError::damaged(dir, number, offset, "it is no record, and not the log's end".into()));
+        return Err(LogError::damaged(disk, number, offset, "it is no record, and not the log's end".into()));
     }
     Ok(offset)
 }

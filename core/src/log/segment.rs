@@ -6,12 +6,8 @@
 //! Files are filled with zeros before use, so that a sync writes data only and no file system journal. `previous_end` is
 //! where the records of the segment before end: a lost end there is noticed.
 
-use std::{
-    fs::{File, OpenOptions},
-    io,
-    os::unix::fs::FileExt,
-    path::{Path, PathBuf},
-};
+use super::disk::{Disk, DiskFile};
+use std::{io, path::PathBuf, sync::Arc};
 
 /// Records begin here.
 pub const HEADER_LEN: usize = 32;
@@ -56,56 +52,51 @@ impl Header {
     }
 }
 
-pub fn path(dir: &Path, number: u64) -> PathBuf {
-    dir.join(format!("{number:012}.{SUFFIX}"))
+pub fn name(number: u64) -> String {
+    format!("{number:012}.{SUFFIX}")
+}
+
+pub fn path(disk: &dyn Disk, number: u64) -> PathBuf {
+    disk.path(&name(number))
 }
 
 /// Numbers of the segments in the folder, ascending.
-pub fn list(dir: &Path) -> io::Result<Vec<u64>> {
-    let mut numbers = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|e| e == SUFFIX)
-            && let Some(number) = path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse().ok())
-        {
-            numbers.push(number);
-        }
-    }
+pub fn list(disk: &dyn Disk) -> io::Result<Vec<u64>> {
+    let number = |name: &String| name.strip_suffix(SUFFIX)?.strip_suffix('.')?.parse().ok();
+    let mut numbers: Vec<u64> = disk.names()?.iter().filter_map(number).collect();
     numbers.sort_unstable();
     Ok(numbers)
 }
 
-pub fn open(dir: &Path, number: u64) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).open(path(dir, number))
+pub fn open(disk: &dyn Disk, number: u64) -> io::Result<Arc<dyn DiskFile>> {
+    disk.open(&name(number))
 }
 
 /// Makes a file of zeros aside, synced, for [`create`] to take.
-pub fn prepare(dir: &Path, len: usize) -> io::Result<File> {
-    let path = dir.join(SPARE);
-    let file = OpenOptions::new().create(true).truncate(true).read(true).write(true).open(&path)?;
-    zero(&file, 0, len)?;
-    file.sync_all()?;
+pub fn prepare(disk: &dyn Disk, len: usize) -> io::Result<Arc<dyn DiskFile>> {
+    let file = disk.create(SPARE)?;
+    zero(&*file, 0, len)?;
+    file.sync_data()?;
     Ok(file)
 }
 
 /// Turns the prepared file into a segment: header, name, and both durable.
-pub fn create(dir: &Path, spare: File, header: Header) -> io::Result<File> {
+pub fn create(disk: &dyn Disk, spare: &dyn DiskFile, header: Header) -> io::Result<()> {
     spare.write_all_at(&header.encode(), 0)?;
     spare.sync_data()?;
-    std::fs::rename(dir.join(SPARE), path(dir, header.number))?;
-    sync_dir(dir)?;
-    Ok(spare)
+    disk.rename(SPARE, &name(header.number))?;
+    disk.sync()
 }
 
-pub fn remove(dir: &Path, number: u64) -> io::Result<()> {
-    match std::fs::remove_file(path(dir, number)) {
+pub fn remove(disk: &dyn Disk, number: u64) -> io::Result<()> {
+    match disk.remove(&name(number)) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        _ => sync_dir(dir),
+        _ => disk.sync(),
     }
 }
 
 /// Writes zeros over a range.
-pub fn zero(file: &File, mut from: usize, to: usize) -> io::Result<()> {
+pub fn zero(file: &dyn DiskFile, mut from: usize, to: usize) -> io::Result<()> {
     let zeros = vec![0; ZEROS_LEN.min(to.saturating_sub(from))];
     while from < to {
         let len = zeros.len().min(to - from);
@@ -113,11 +104,6 @@ pub fn zero(file: &File, mut from: usize, to: usize) -> io::Result<()> {
         from += len;
     }
     Ok(())
-}
-
-/// Makes names in the folder durable.
-pub fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ use openraft::{
     vote::RaftLeaderId,
 };
 use schulhof_wire::{SchoolId, node::EncodedOperation};
-use std::os::unix::fs::FileExt;
 
 const GROUPS: [Group; 2] = [Group(1), Group(2)];
 const OPTIONS: Options = Options { segment_len: 64 << 10, cached_len_max: 4 << 10 };
@@ -24,6 +23,10 @@ pub fn entry(term: u64, index: u64, text: &str) -> Entry {
     let operations = Arc::new(vec![EncodedOperation(text.as_bytes().to_vec())]);
     let school = SchoolId::new("nord").unwrap();
     Entry::new_normal(id(term, index), Command::Operations { school, epoch: Epoch::FIRST, operations })
+}
+
+fn on(dir: &Path) -> Folder {
+    Folder::create(dir).unwrap()
 }
 
 fn open(dir: &Path) -> Result<Log, LogError> {
@@ -48,7 +51,7 @@ async fn texts(log: &mut GroupLog) -> Vec<String> {
 
 /// Flips a bit of the given place in a segment.
 fn damage(dir: &Path, segment: u64, offset: u64) {
-    let file = segment::open(dir, segment).unwrap();
+    let file = segment::open(&on(dir), segment).unwrap();
     let mut byte = [0];
     file.read_exact_at(&mut byte, offset).unwrap();
     file.write_all_at(&[byte[0] ^ 0x10], offset).unwrap();
@@ -56,7 +59,7 @@ fn damage(dir: &Path, segment: u64, offset: u64) {
 
 /// Offsets of the records of a segment.
 fn offsets(dir: &Path, segment: u64) -> Vec<usize> {
-    let bytes = std::fs::read(segment::path(dir, segment)).unwrap();
+    let bytes = std::fs::read(segment::path(&on(dir), segment)).unwrap();
     let mut offset = segment::HEADER_LEN;
     let mut found = Vec::new();
     while let Some(framed) = record::read(&bytes, segment, offset) {
@@ -127,7 +130,7 @@ async fn a_flipped_byte_before_a_later_write_is_refused_by_name() {
             damage(dir.path(), 1, (hit + byte) as u64);
             let error = open(dir.path()).err().expect("the log must not open");
             let LogError::Damaged { path, offset, .. } = &error else { panic!("{error}") };
-            assert_eq!((path, offset), (&segment::path(dir.path(), 1), hit), "{error}");
+            assert_eq!((path, offset), (&segment::path(&on(dir.path()), 1), hit), "{error}");
             assert!(error.to_string().starts_with("damaged log record at "), "{error}");
             damage(dir.path(), 1, (hit + byte) as u64);
         }
@@ -144,7 +147,7 @@ async fn a_zeroed_block_before_a_later_write_is_refused() {
     }
     log.close();
     let records = offsets(dir.path(), 1);
-    segment::zero(&segment::open(dir.path(), 1).unwrap(), records[1], records[2]).unwrap();
+    segment::zero(&*segment::open(&on(dir.path()), 1).unwrap(), records[1], records[2]).unwrap();
     let error = open(dir.path()).err().expect("the log must not open");
     assert!(matches!(error, LogError::Damaged { offset, .. } if offset == records[1]), "{error}");
 }
@@ -225,14 +228,14 @@ async fn a_missing_segment_and_a_lost_end_are_refused() {
     log.close();
     // The end of the first segment is gone, as if never written.
     let records = offsets(dir.path(), 1);
-    let (last, file) = (*records.last().unwrap(), segment::open(dir.path(), 1).unwrap());
+    let (last, file) = (*records.last().unwrap(), segment::open(&on(dir.path()), 1).unwrap());
     let mut kept = vec![0; OPTIONS.segment_len - last];
     file.read_exact_at(&mut kept, last as u64).unwrap();
-    segment::zero(&file, last, OPTIONS.segment_len).unwrap();
+    segment::zero(&*file, last, OPTIONS.segment_len).unwrap();
     let error = open(dir.path()).err().expect("the log must not open");
     assert!(matches!(error, LogError::Damaged { offset, .. } if offset == last), "{error}");
     file.write_all_at(&kept, last as u64).unwrap();
-    std::fs::remove_file(segment::path(dir.path(), 2)).unwrap();
+    std::fs::remove_file(segment::path(&on(dir.path()), 2)).unwrap();
     let error = open(dir.path()).err().expect("the log must not open");
     assert!(error.to_string().contains("segment 2 before it is missing"), "{error}");
 }

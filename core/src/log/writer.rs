@@ -5,6 +5,7 @@
 
 use super::{
     LogError,
+    disk::{Disk, DiskFile},
     index::{Index, Place},
     record::{self, Record},
     segment::{self, Header},
@@ -13,12 +14,8 @@ use crate::raft::types::{Group, LogId, Vote};
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, VecDeque},
-    fs::File,
     io,
-    os::unix::fs::FileExt,
-    path::PathBuf,
     sync::{Arc, mpsc},
-    thread::JoinHandle,
     time::Instant,
 };
 use tokio::sync::OwnedSemaphorePermit;
@@ -74,64 +71,88 @@ pub struct Sealed {
 pub struct Shared {
     pub indices: BTreeMap<Group, Arc<Mutex<Index>>>,
     /// Of all segments that are there.
-    pub files: Mutex<BTreeMap<u64, Arc<File>>>,
+    pub files: Mutex<BTreeMap<u64, Arc<dyn DiskFile>>>,
     /// Groups whose entries keep the oldest segment from being deleted.
     pub holding: Mutex<Vec<Group>>,
 }
 
 pub struct Writer {
-    pub dir: PathBuf,
+    pub disk: Arc<dyn Disk>,
     pub segment_len: usize,
     pub shared: Arc<Shared>,
     pub checkpoints: BTreeMap<Group, Checkpoint>,
     pub sealed: VecDeque<Sealed>,
     pub current: Sealed,
-    pub file: Arc<File>,
+    pub file: Arc<dyn DiskFile>,
     /// Where the next record goes.
     pub end: u32,
     /// A file of zeros, being prepared for the next segment.
-    pub spare: JoinHandle<io::Result<File>>,
+    pub spare: Spare,
     pub failed: Option<String>,
 }
 
+/// Where the file comes from that the next segment will take.
+pub type Spare = mpsc::Receiver<io::Result<Arc<dyn DiskFile>>>;
+
 /// Starts making the file that the next segment will take.
-pub fn prepare_spare(dir: PathBuf, len: usize) -> JoinHandle<io::Result<File>> {
-    std::thread::spawn(move || segment::prepare(&dir, len))
+pub fn prepare_spare(disk: &Arc<dyn Disk>, len: usize) -> Spare {
+    let (made, spare) = mpsc::channel();
+    let on = disk.clone();
+    disk.beside(Box::new(move || drop(made.send(segment::prepare(&*on, len)))));
+    spare
 }
 
-fn spare(handle: JoinHandle<io::Result<File>>) -> io::Result<File> {
-    handle.join().unwrap_or_else(|_| Err(io::Error::other("preparing a log segment panicked")))
+fn spare(made: &Spare) -> io::Result<Arc<dyn DiskFile>> {
+    made.recv().unwrap_or_else(|_| Err(io::Error::other("preparing a log segment panicked")))
 }
 
 /// The first segment of a new log.
-pub fn first_segment(dir: &std::path::Path, segment_len: usize) -> io::Result<File> {
-    let file = segment::prepare(dir, segment_len)?;
-    segment::create(dir, file, Header { number: 1, previous_end: 0 })
+pub fn first_segment(disk: &dyn Disk, segment_len: usize) -> io::Result<Arc<dyn DiskFile>> {
+    let file = segment::prepare(disk, segment_len)?;
+    segment::create(disk, &*file, Header { number: 1, previous_end: 0 })?;
+    Ok(file)
 }
 
 impl Writer {
     /// Until it is closed, or nobody is left who could submit.
     pub fn run(mut self, messages: &mpsc::Receiver<Message>) {
-        let mut open = true;
-        while open {
-            let Ok(message) = messages.recv() else { break };
-            let mut waiting = Vec::new();
-            let mut len = 0;
-            let mut next = Some(message);
-            while let Some(message) = next {
-                match message {
-                    Message::Write(submission) => {
-                        len += submission.pieces.iter().map(|p| record::framed_len(p.payload.len())).sum::<usize>();
-                        waiting.push(submission);
-                    }
-                    Message::Close => open = false,
-                }
-                next = if open && len < WRITE_LEN_MAX { messages.try_recv().ok() } else { None };
-            }
-            self.commit(waiting, len);
-        }
+        while self.turn(messages) {}
         // Its file stays behind and is made anew at the next start.
-        let _ = spare(self.spare);
+        let _ = spare(&self.spare);
+    }
+
+    /// Waits for something and commits it with all that waits; false after the last time.
+    pub fn turn(&mut self, messages: &mpsc::Receiver<Message>) -> bool {
+        let Ok(message) = messages.recv() else { return false };
+        let mut open = true;
+        let mut waiting = Vec::new();
+        let mut len = 0;
+        let mut next = Some(message);
+        while let Some(message) = next {
+            match message {
+                Message::Write(submission) => {
+                    len += submission.pieces.iter().map(|p| record::framed_len(p.payload.len())).sum::<usize>();
+                    waiting.push(submission);
+                }
+                Message::Close => open = false,
+            }
+            next = if open && len < WRITE_LEN_MAX { messages.try_recv().ok() } else { None };
+        }
+        self.commit(waiting, len);
+        open
+    }
+
+    /// Writes what stands for each group: a node may have died after it began a segment and before that was in it.
+    /// Makes durable with it what was found at the segment's end.
+    pub fn write_checkpoints(&mut self) -> io::Result<()> {
+        let mut pieces = Vec::new();
+        let mut len = 0;
+        for (&group, Checkpoint { vote, purged }) in &self.checkpoints {
+            let payload = Record::Checkpoint { group, vote: *vote, purged: *purged }.encode()?;
+            len += record::framed_len(payload.len());
+            pieces.push(Piece { group, payload, effect: Effect::Truncate });
+        }
+        self.write(&[Submission { pieces, done: None, _permit: None }], len)
     }
 
     fn commit(&mut self, waiting: Vec<Submission>, len: usize) {
@@ -201,12 +222,10 @@ impl Writer {
 
     /// Goes on in a new segment, which begins with the checkpoints of all groups.
     fn roll(&mut self) -> io::Result<()> {
-        let next_spare = |writer: &Self| prepare_spare(writer.dir.clone(), writer.segment_len);
-        let idle = std::mem::replace(&mut self.spare, std::thread::spawn(|| Err(io::Error::other("no spare"))));
-        let file = spare(idle)?;
+        let file = spare(&self.spare)?;
         let number = self.current.number + 1;
-        let file = Arc::new(segment::create(&self.dir, file, Header { number, previous_end: self.end })?);
-        self.spare = next_spare(self);
+        segment::create(&*self.disk, &*file, Header { number, previous_end: self.end })?;
+        self.spare = prepare_spare(&self.disk, self.segment_len);
         self.shared.files.lock().insert(number, file.clone());
         self.file = file;
         self.sealed.push_back(std::mem::replace(&mut self.current, Sealed { number, last: BTreeMap::new() }));
@@ -234,7 +253,7 @@ impl Writer {
             *self.shared.holding.lock() = holding;
             let Some(number) = self.sealed.front().map(|sealed| sealed.number).filter(|_| idle) else { return };
             self.shared.files.lock().remove(&number);
-            if let Err(e) = segment::remove(&self.dir, number) {
+            if let Err(e) = segment::remove(&*self.disk, number) {
                 // It is tried again at the next purge; reading what is purged anyway does no harm.
                 tracing::warn!(segment = number, "a log segment that nobody needs cannot be deleted: {e}");
                 return;

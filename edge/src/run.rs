@@ -71,7 +71,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let school = config.school();
     let path = folder.join("box.redb");
     let opener = store::file(&path, config.store_cache_mib << 20);
-    let opened = Store::open(school.clone(), opener, FreeSpace::of(folder.path()), clock);
+    let journal = store::journal::file(&folder.join("journal"));
+    let opened = Store::open_journaled(school.clone(), opener, journal, FreeSpace::of(folder.path()), clock);
     let (store, notices) = opened.with_context(|| path.display().to_string())?;
     let store = Arc::new(store);
     let cache = Arc::new(SledCache::open(folder.join("pages")));

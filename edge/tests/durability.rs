@@ -162,7 +162,7 @@ async fn a_failing_disk_refuses_writes_and_is_used_again_when_it_works() {
         let disk = Disk { memory: memory.clone(), fails: of_opener.clone() };
         Database::builder().create_with_backend(disk)
     });
-    let options = Options { opener, ..Options::in_folder(folder.path()) };
+    let options = Options { opener, journal: None, ..Options::in_folder(folder.path()) };
     let nord = Nord::with(options, folder.path(), Log::with_school());
     nord.connect().await;
     let mut eva = Browser::signed_in(&nord, "eva", "eva-1").await;
@@ -252,7 +252,8 @@ async fn many_submissions_share_few_commits() {
     let of_opener = syncs.clone();
     let opener: store::Opener =
         Box::new(move || Database::builder().create_with_backend(Counting(InMemoryBackend::new(), of_opener.clone())));
-    let nord = Nord::with(Options { opener, ..Options::in_folder(folder.path()) }, folder.path(), Log::with_school());
+    let options = Options { opener, journal: None, ..Options::in_folder(folder.path()) };
+    let nord = Nord::with(options, folder.path(), Log::with_school());
     nord.connect().await;
     let eva = Browser::signed_in(&nord, "eva", "eva-1").await;
     let before = syncs.load(Ordering::SeqCst);

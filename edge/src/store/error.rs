@@ -1,6 +1,6 @@
 //! What can go wrong with the box's disk, from the operation's point of view.
 
-use super::tables::Damaged;
+use super::{journal::JournalError, tables::Damaged};
 
 /// Why the store cannot be opened or written.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +12,8 @@ pub enum StoreError {
     Redb(redb::Error),
     #[error(transparent)]
     Damaged(#[from] Damaged),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     #[error("the box's store: a broken invariant (see the log)")]
     Panicked,
     #[error("the writer's thread cannot be started: {0}")]

@@ -1,7 +1,7 @@
 //! The box's store: the school's confirmed state, the outbox over it, sessions; one writer, many readers.
 //!
-//! One thread writes ([`writer`]). It takes whatever waits, makes one durable commit, and answers all: an answer "saved"
-//! means that the operation is on the disk. Entries from the core are committed without waiting for the disk: they can be
+//! One thread writes ([`writer`]). It takes whatever waits, makes it durable at once, and answers all: an answer "saved"
+//! means that the operation is on the disk, in a box's [`journal`] or in the database. Entries from the core are committed without waiting for the disk: they can be
 //! had again, and the next durable commit keeps them. State, cursor, outbox and kept entries of a frame change in one
 //! transaction, so that a kill at any moment leaves them of one piece.
 //!
@@ -10,6 +10,7 @@
 
 mod error;
 mod frame;
+pub mod journal;
 mod kv;
 mod logins;
 mod reader;
@@ -51,7 +52,7 @@ use std::{
     thread::JoinHandle,
 };
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use writer::{Command, Writer};
+use writer::{Command, Files, Writer};
 
 /// Submissions and frames waiting for the writer: two rounds of the largest batch; later ones are told to come back.
 const COMMANDS_MAX: usize = 2_048;
@@ -142,11 +143,31 @@ impl Store {
     /// Opens the store and starts its writer. Notices come from the receiver; they must be taken.
     pub fn open(
         school: SchoolId,
-        opener: Opener,
+        database: Opener,
         space: FreeSpace,
         clock: Monotonic,
     ) -> Result<(Self, Receiver<Notice>), StoreError> {
-        let opened = writer::open(&opener, &school)?;
+        Self::open_files(school, Files { database, journal: None }, space, clock)
+    }
+
+    /// The same with a journal before the database: answers come sooner, for a file of [`journal::LEN`] bytes.
+    pub fn open_journaled(
+        school: SchoolId,
+        database: Opener,
+        journal: journal::BlocksOpener,
+        space: FreeSpace,
+        clock: Monotonic,
+    ) -> Result<(Self, Receiver<Notice>), StoreError> {
+        Self::open_files(school, Files { database, journal: Some(journal) }, space, clock)
+    }
+
+    fn open_files(
+        school: SchoolId,
+        files: Files,
+        space: FreeSpace,
+        clock: Monotonic,
+    ) -> Result<(Self, Receiver<Notice>), StoreError> {
+        let opened = writer::open(&files, &school)?;
         let shared = Arc::new(Shared {
             inner: RwLock::new(Inner { db: Some(Arc::new(opened.db)), sync: opened.sync, generation: 1 }),
             sessions: Sessions::new(opened.loaded.sessions),
@@ -158,7 +179,8 @@ impl Store {
         });
         let (commands, waiting) = mpsc::channel(COMMANDS_MAX);
         let (notices, told) = std::sync::mpsc::sync_channel(NOTICES_MAX);
-        let writer = Writer::new(school, shared.clone(), waiting, notices.clone(), opener, clock);
+        let files = (files, opened.journal);
+        let writer = Writer::new(school, shared.clone(), waiting, notices.clone(), files, clock);
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || writer.run())

@@ -25,7 +25,9 @@ pub(super) type Reply = Box<dyn FnOnce(Result<(), WriteError>)>;
 /// What a commit has to do, and what is said afterwards.
 #[derive(Default)]
 pub(super) struct Staged {
-    /// Something that an answer promises to be on the disk.
+    /// Operations that an answer promises to be on the disk, by position in the outbox.
+    pub saved: Vec<(u64, Vec<u8>)>,
+    /// Something else that an answer promises to be on the disk.
     pub durable: bool,
     /// Something that may be lost.
     pub soft: bool,
@@ -117,7 +119,7 @@ fn submit(
         results.push(match sync.submit(state, operation) {
             Submit::Saved { position, encoded, changes: new } => {
                 outbox.insert(position, encoded.as_slice())?;
-                staged.durable = true;
+                staged.saved.push((position, encoded));
                 changes.extend(new.into_iter().map(|change| Changed { index: None, change }));
                 result(SubmitState::Saved, None)
             }
@@ -141,7 +143,9 @@ fn submit(
     let saved = results.iter().filter(|result| result.state == SubmitState::Saved).count();
     metrics::counter!("schulhof_edge_operations_total").increment(saved as u64);
     let accounts = changed_accounts(&changes);
-    staged.notice.ended.extend(end_sessions(txn, &sync.read(state), shared, &accounts)?);
+    let ended = end_sessions(txn, &sync.read(state), shared, &accounts)?;
+    staged.durable |= !ended.is_empty();
+    staged.notice.ended.extend(ended);
     staged.notice.changes.extend(changes);
     let marks = sync.marks(state, device);
     if saved > 0 {

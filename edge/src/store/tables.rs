@@ -1,4 +1,5 @@
-//! What is on the box's disk: one redb file with five tables, and a sixth while a state is loaded (see `replica`).
+//! What is on the box's disk: one redb file with six tables, a seventh while a state is loaded (see `replica`), and the
+//! [`journal`](super::journal) before it.
 //!
 //! | table | key -> value |
 //! |---|---|
@@ -7,13 +8,14 @@
 //! | `entries` | index -> [`StoredEntry`] (postcard): the last ones, so that browsers can resume |
 //! | `sessions` | BLAKE3 of a token -> `Session` (postcard) |
 //! | `placements` | conference -> `Placed` (postcard): where its media goes |
+//! | `journal` | `folded` -> number of the last record of the journal whose operation is in `outbox` or has left it |
 //!
 //! The folder's VERSION file stands for the format of all of them.
 
+use super::{StoreError, journal::Record};
 use crate::{
     placement::Placed,
     session::{Session, SessionKey},
-    store::StoreError,
 };
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 use schulhof_school::{Change, Operation, Position};
@@ -25,6 +27,8 @@ pub const OUTBOX: TableDefinition<'static, u64, &'static [u8]> = TableDefinition
 pub const ENTRIES: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("entries");
 pub const SESSIONS: TableDefinition<'static, &'static [u8], &'static [u8]> = TableDefinition::new("sessions");
 pub const PLACEMENTS: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("placements");
+const JOURNAL: TableDefinition<'static, &'static str, u64> = TableDefinition::new("journal");
+const FOLDED: &str = "folded";
 
 /// An entry with what it changed, so that it can be told again without being applied again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,6 +138,21 @@ pub fn outbox(table: &impl ReadableTable<u64, &'static [u8]>) -> Result<Vec<(u64
         outbox.push((position.value(), Operation::decode(bytes.value()).map_err(|_| Damaged("outbox"))?));
     }
     Ok(outbox)
+}
+
+/// Number of the last record of the journal that the database has.
+pub fn folded(txn: &WriteTransaction) -> Result<u64, StoreError> {
+    Ok(txn.open_table(JOURNAL)?.get(FOLDED)?.map_or(0, |number| number.value()))
+}
+
+/// Puts operations of the journal into the outbox; up to this number the database has them then.
+pub fn fold(txn: &WriteTransaction, records: &[Record], upto: u64) -> Result<(), StoreError> {
+    let mut outbox = txn.open_table(OUTBOX)?;
+    for record in records {
+        outbox.insert(record.position, record.operation.as_slice())?;
+    }
+    txn.open_table(JOURNAL)?.insert(FOLDED, upto)?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::{
     FrameAnswer, FrameError, Inner, Opener, Shared, StoreError, WriteError,
     error::ReadError,
     frame::{Applied, apply_frames},
+    journal::{BlocksOpener, Journal, JournalError},
     space::Space,
     stage::{Staged, stage},
     tables::{self, Loaded, OUTBOX, STATE},
@@ -62,16 +63,34 @@ pub(super) struct Opened {
     pub db: Database,
     pub sync: BoxSync,
     pub loaded: Loaded,
+    pub journal: Option<Journal>,
 }
 
-/// Opens the database and makes the box's end of sync from what is durable.
-pub(super) fn open(opener: &Opener, school: &SchoolId) -> Result<Opened, StoreError> {
-    let db = opener()?;
+/// Where the store's files are; asked again after a disk error.
+pub(super) struct Files {
+    pub database: Opener,
+    pub journal: Option<BlocksOpener>,
+}
+
+/// Opens the database, folds the journal into it, and makes the box's end of sync from what is durable.
+pub(super) fn open(files: &Files, school: &SchoolId) -> Result<Opened, StoreError> {
+    let db = (files.database)()?;
     let txn = db.begin_write()?;
     let loaded = tables::load(&txn, unix_ms())?;
+    let journal = match &files.journal {
+        Some(blocks) => {
+            let blocks = blocks().map_err(JournalError::from)?;
+            let (journal, records) = Journal::open(blocks, tables::folded(&txn)?)?;
+            tables::fold(&txn, &records, journal.last())?;
+            Some(journal)
+        }
+        None => None,
+    };
     txn.commit()?;
+    let begin = |mut journal: Journal| journal.begin().map(|()| journal);
+    let journal = journal.map(begin).transpose().map_err(JournalError::from)?;
     let sync = restore(&db, school)?;
-    Ok(Opened { db, sync, loaded })
+    Ok(Opened { db, sync, loaded, journal })
 }
 
 fn restore(db: &Database, school: &SchoolId) -> Result<BoxSync, StoreError> {
@@ -88,7 +107,9 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     commands: mpsc::Receiver<Command>,
     notices: SyncSender<Notice>,
-    opener: Opener,
+    files: Files,
+    /// None: operations become durable with the database. Also while that is closed.
+    journal: Option<Journal>,
     clock: Monotonic,
     soft_commits: u32,
     durable_ms: u64,
@@ -101,11 +122,12 @@ impl Writer {
         shared: Arc<Shared>,
         commands: mpsc::Receiver<Command>,
         notices: SyncSender<Notice>,
-        opener: Opener,
+        (files, journal): (Files, Option<Journal>),
         clock: Monotonic,
     ) -> Self {
         let durable_ms = clock.now_ms();
-        Self { school, shared, commands, notices, opener, clock, soft_commits: 0, durable_ms, reopen_ms: 0 }
+        let (soft_commits, reopen_ms) = (0, 0);
+        Self { school, shared, commands, notices, files, journal, clock, soft_commits, durable_ms, reopen_ms }
     }
 
     /// Until the store is dropped.
@@ -151,13 +173,14 @@ impl Writer {
             return Err(WriteError::Storage);
         }
         self.reopen_ms = now_ms + REOPEN_EVERY_MS;
-        match open(&self.opener, &self.school) {
+        match open(&self.files, &self.school) {
             Ok(opened) => {
                 let (db, mut sync) = (Arc::new(opened.db), opened.sync);
                 self.hold(&mut sync);
                 let mut inner = self.shared.inner.write();
                 *inner = Inner { db: Some(db.clone()), sync, generation: inner.generation + 1 };
                 drop(inner);
+                self.journal = opened.journal;
                 self.soft_commits = 0;
                 self.shared.link.notify_one();
                 tracing::info!("the store is open again");
@@ -182,6 +205,7 @@ impl Writer {
         metrics::counter!("schulhof_edge_store_failures_total").increment(1);
         tracing::error!(%error, "the store failed and is opened again");
         self.shared.inner.write().db = None;
+        self.journal = None;
         self.shared.link.notify_one();
         let _ = self.db();
     }
@@ -217,6 +241,9 @@ impl Writer {
     fn durable(&mut self) {
         self.soft_commits = 0;
         self.durable_ms = self.clock.now_ms();
+        if let Some(journal) = &mut self.journal {
+            journal.begin_anew();
+        }
     }
 
     /// Frames that have come together are applied together; a part of a state by itself.
@@ -303,16 +330,18 @@ impl Writer {
             // Readers may go on while the disk works: what is staged is in the overlay already, and pending either way.
             drop(inner);
             let txn = staging.unwrap_or(Err(StoreError::Panicked)).map_err(Some)?;
-            commit(txn, &staged).map_err(Some)
+            self.commit(txn, &staged).map_err(Some)
         });
         match result {
-            Ok(()) => {
-                if staged.durable {
-                    self.durable();
+            Ok(committed) => {
+                match committed {
+                    Committed::Durable => self.durable(),
+                    Committed::Soft => self.soft_commits += 1,
+                    Committed::Nothing => {}
+                }
+                if staged.durable || !staged.saved.is_empty() {
                     metrics::histogram!("schulhof_edge_commit_seconds").record(started.elapsed().as_secs_f64());
                     metrics::histogram!("schulhof_edge_commit_size").record(staged.replies.len() as f64);
-                } else {
-                    self.soft_commits += u32::from(staged.soft);
                 }
                 self.announce(std::mem::take(&mut staged.notice));
                 staged.replies.into_iter().for_each(|reply| reply(Ok(())));
@@ -328,6 +357,25 @@ impl Writer {
         }
     }
 
+    /// Makes durable what an answer promises: operations alone by the journal, if it has room; else by the database.
+    fn commit(&mut self, mut txn: WriteTransaction, staged: &Staged) -> Result<Committed, StoreError> {
+        let journal = self.journal.as_mut().filter(|_| !staged.durable && !staged.saved.is_empty());
+        let lengths = staged.saved.iter().map(|(_, operation)| operation.len());
+        if let Some(journal) = journal.filter(|journal| journal.fits(lengths)) {
+            journal.append(&staged.saved).map_err(JournalError::from)?;
+            tables::fold(&txn, &[], journal.last())?;
+        } else if staged.durable || !staged.saved.is_empty() {
+            txn.commit()?;
+            return Ok(Committed::Durable);
+        } else if !staged.soft {
+            txn.abort()?;
+            return Ok(Committed::Nothing);
+        }
+        txn.set_durability(Durability::None)?;
+        txn.commit()?;
+        Ok(Committed::Soft)
+    }
+
     fn announce(&self, mut notice: Notice) {
         if !notice.is_empty() {
             notice.head = self.shared.inner.read().sync.cursor();
@@ -337,14 +385,11 @@ impl Writer {
     }
 }
 
-fn commit(mut txn: WriteTransaction, staged: &Staged) -> Result<(), StoreError> {
-    match (staged.durable, staged.soft) {
-        (true, _) => txn.commit()?,
-        (false, true) => {
-            txn.set_durability(Durability::None)?;
-            txn.commit()?;
-        }
-        (false, false) => txn.abort()?,
-    }
-    Ok(())
+/// What the database has of a commit.
+enum Committed {
+    /// It is on the disk, with all before it.
+    Durable,
+    /// It will be with the next durable one.
+    Soft,
+    Nothing,
 }

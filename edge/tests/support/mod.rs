@@ -17,7 +17,7 @@ use schulhof_edge::{
     live::Hub,
     placement::{OwnNode, Placement, Reservations},
     stop,
-    store::{self, FreeSpace, Opener, Store},
+    store::{self, FreeSpace, Opener, Store, journal::BlocksOpener},
 };
 use schulhof_placement::{Budget, TicketKey};
 use schulhof_school::{Actor, Body, GroupKind, Kv as _, MemoryKv, Operation, Role, view};
@@ -55,7 +55,7 @@ pub fn config() -> Config {
 }
 
 /// The school's log as the core keeps it.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Log {
     state: MemoryKv,
     pub entries: Vec<Entry>,
@@ -168,6 +168,7 @@ pub struct Nord {
 pub struct Options {
     pub config: Config,
     pub opener: Opener,
+    pub journal: Option<BlocksOpener>,
     pub space: FreeSpace,
     pub relays: Vec<Arc<dyn Reservations>>,
     /// Places of the box's own media node.
@@ -181,6 +182,7 @@ impl Options {
         Self {
             config: config(),
             opener: store::file(&folder.join("box.redb"), store::MEMORY_BYTES),
+            journal: Some(store::journal::file(&folder.join("journal"))),
             space: FreeSpace::of(folder),
             relays: Vec::new(),
             own: None,
@@ -203,7 +205,11 @@ impl Nord {
 
     pub fn with(options: Options, folder: &Path, log: Log) -> Self {
         let clock = Monotonic::start();
-        let (store, notices) = Store::open(school(), options.opener, options.space, clock).expect("the store opens");
+        let opened = match options.journal {
+            Some(journal) => Store::open_journaled(school(), options.opener, journal, options.space, clock),
+            None => Store::open(school(), options.opener, options.space, clock),
+        };
+        let (store, notices) = opened.expect("the store opens");
         let store = Arc::new(store);
         let hub = Arc::new(Hub::default());
         let own = options.own.map(|participants| {

@@ -12,7 +12,7 @@ use schulhof_wire::{
     problem::Problem,
 };
 use serde_json::json;
-use support::{Nord, PASSWORD, browser::Browser};
+use support::{Log, Nord, Options, PASSWORD, browser::Browser};
 
 #[tokio::test]
 async fn a_person_signs_in_and_sees_the_own_school() {
@@ -65,6 +65,18 @@ async fn too_many_wrong_passwords_have_to_wait_even_with_the_right_one() {
     assert!((1..=30).contains(&seconds), "{seconds}");
     assert_eq!(answer.headers[header::RETRY_AFTER], seconds.to_string());
     Browser::signed_in(&nord, "ali", "d").await;
+}
+
+#[tokio::test]
+async fn a_box_that_has_not_got_its_school_yet_calls_no_password_wrong_and_counts_no_try() {
+    let folder = tempfile::tempdir().unwrap();
+    let nord = Nord::with(Options::in_folder(folder.path()), folder.path(), Log::with_school());
+    for _ in 0..12 {
+        let problem = Browser::new(&nord, "d").login("eva", PASSWORD).await.refused(503, "loading");
+        assert!(problem.retry_after_s.is_some());
+    }
+    nord.connect().await;
+    Browser::signed_in(&nord, "eva", "d").await;
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ use axum::{
 };
 use schulhof_school::{Role, view};
 use schulhof_wire::{
+    LogIndex,
     api::{LoginRequest, SessionView},
     pass::PassClaims,
 };
@@ -46,7 +47,13 @@ pub async fn login(
     })?;
 
     let name = login.clone();
-    let known = app.store.read_async(move |snapshot| view::credentials(&snapshot.kv(), &name)).await?;
+    let read = app.store.read_async(move |snapshot| (snapshot.head(), view::credentials(&snapshot.kv(), &name)));
+    let (head, known) = read.await?;
+    if head == LogIndex(0) {
+        // A new box before its first entries: nobody's password is wrong, and no try counts.
+        app.limits.lock().succeeded(&login, peer.ip());
+        return Err(Refusal::loading());
+    }
     let usable = known.filter(|credentials| !credentials.locked);
     let hash = usable.as_ref().map(|credentials| credentials.password.clone());
     let fits = match app.passwords.verify(request.password, hash).await {

@@ -60,7 +60,7 @@ impl Refusal {
         .retry_after(60)
     }
 
-    /// At a gateway: the browser asks again soon.
+    /// At a gateway, or at a box that has just been put up: the browser asks again soon.
     pub fn loading() -> Self {
         let title = "The state of the school is being loaded: try again in a moment.";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "loading", title).retry_after(1)

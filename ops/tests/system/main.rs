@@ -5,10 +5,12 @@
 //! - `operate`: starting, status, stopping, restarts
 //! - `refuse`: what a node refuses at its start, and whom it turns away
 //! - `backup`: backups, and what of them is damaged
+//! - `faults`: a burnt box, clocks that are a day off
 //! - `gateway`: what goes on over the cloud while a box is gone
 //! - `log`: every acknowledged operation once, in one order, whatever dies
 
 mod backup;
+mod faults;
 mod gateway;
 mod harness;
 mod log;

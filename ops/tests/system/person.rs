@@ -24,18 +24,59 @@ pub struct Person {
     pass: Option<String>,
     pub device: DeviceId,
     last: u64,
+    /// As written, by number from 1: a browser keeps it until it is secured.
+    written: Vec<Submitted<Body>>,
+    /// How far the browser's clock goes wrong.
+    pub clock_off_ms: i64,
 }
 
 impl Person {
     /// Signs in at a box with a new browser profile.
     pub async fn sign_in(url: &str, login: &str) -> Self {
+        let cookie = Self::open_session(url, login).await.unwrap();
+        let device = DeviceId::new(format!("test-{:032x}", rand::random::<u128>())).unwrap();
+        Self {
+            origin: url.to_owned(),
+            url: url.to_owned(),
+            cookie,
+            pass: None,
+            device,
+            last: 0,
+            written: Vec::new(),
+            clock_off_ms: 0,
+        }
+    }
+
+    /// The cookie of a new session.
+    async fn open_session(url: &str, login: &str) -> Result<String, String> {
         let request = LoginRequest { login: login.to_owned(), password: PASSWORD.to_owned() };
         let body = serde_json::to_vec(&request).unwrap();
-        let answer = send("POST", url, "/api/login", "", Some(&body)).await.unwrap();
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        let cookie = answer.header("set-cookie").expect("a session").split(';').next().unwrap().to_owned();
-        let device = DeviceId::new(format!("test-{:032x}", rand::random::<u128>())).unwrap();
-        Self { origin: url.to_owned(), url: url.to_owned(), cookie, pass: None, device, last: 0 }
+        let answer = send("POST", url, "/api/login", "", Some(&body)).await.map_err(|e| e.to_string())?;
+        if answer.status != 200 {
+            return Err(format!("{} {}", answer.status, answer.text()));
+        }
+        Ok(answer.header("set-cookie").expect("a session").split(';').next().unwrap().to_owned())
+    }
+
+    /// Signs in anew with the same browser, at a box that may have lost everything, and sends what it lacks again.
+    pub async fn come_back(&mut self, login: &str) {
+        until("signing in again", SOON, async || {
+            self.cookie = Self::open_session(&self.url, login).await?;
+            Ok(())
+        })
+        .await;
+        until("everything is saved again", SOON, async || {
+            let saved = self.marks().await?.saved.0;
+            let missing: Vec<_> = self.written.iter().filter(|op| op.seq.0 > saved).cloned().collect();
+            if missing.is_empty() {
+                return Ok(());
+            }
+            let request = SubmitRequest { account: None, device: self.device.clone(), operations: missing };
+            let request = serde_json::to_vec(&request).unwrap();
+            let answer = self.send("POST", "/api/operations", Some(&request)).await.map_err(|e| e.to_string())?;
+            Err(format!("{} {}", answer.status, answer.text()))
+        })
+        .await;
     }
 
     /// Where the box says that this person can go, with the pass that it gives.
@@ -81,7 +122,9 @@ impl Person {
         let seq = Seq(self.last);
         let body = Body::post(RoomId::new(room).unwrap(), text);
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
-        let operations = vec![Submitted { seq, at: Hlc::from_ms(now_ms), body }];
+        let at = Hlc::from_ms(now_ms.saturating_add_signed(self.clock_off_ms));
+        let operations = vec![Submitted { seq, at, body }];
+        self.written.extend(operations.iter().cloned());
         let request = SubmitRequest { account: None, device: self.device.clone(), operations };
         let request = serde_json::to_vec(&request).unwrap();
         until("the operation is saved", SOON, async || {

@@ -20,10 +20,13 @@ pub const PING_EVERY_MS: u64 = 3_000;
 pub const SILENCE_MAX_MS: u64 = 10_000;
 /// So is one that has entries for us and does not send them for this long: it thinks that it did.
 pub const STALL_MAX_MS: u64 = 10_000;
-/// Bounds of the time between tries to connect. The upper one is what a school waits at most after a long outage; the lower
-/// one, doubled per try and jittered, spreads the boxes of a land over the core.
+/// Bounds of the time between tries to connect, which each may take a handshake's time besides. The lower one, doubled per
+/// try and jittered, spreads the boxes of a land over the core. The upper one is what a school waits at most when its line is
+/// back; thousands of boxes that all get no answer cost the core some hundred handshakes a second.
 pub const BACKOFF_MIN_MS: u64 = 200;
-pub const BACKOFF_MAX_MS: u64 = 20_000;
+pub const BACKOFF_MAX_MS: u64 = 1_500;
+/// The upper one after the core would not take us as we are: that does not mend itself.
+pub const DISCOURAGED_MAX_MS: u64 = 20_000;
 /// Redirects followed at once; then nodes that point at each other are given time.
 pub const REDIRECTS_AT_ONCE_MAX: u32 = 3;
 /// Longest time that a busy core is believed.
@@ -51,6 +54,8 @@ pub struct Uplink {
     state: State,
     /// Failed tries in a row.
     tries: u32,
+    /// The core has refused us since its last welcome.
+    discouraged: bool,
     redirects: u32,
     redirected: bool,
     next_batch: u64,
@@ -72,6 +77,7 @@ impl Uplink {
         Self {
             state: State::Down { retry_ms: 0 },
             tries: 0,
+            discouraged: false,
             redirects: 0,
             redirected: false,
             next_batch: 1,
@@ -100,7 +106,8 @@ impl Uplink {
         let delay_ms = if std::mem::take(&mut self.redirected) && self.redirects <= REDIRECTS_AT_ONCE_MAX {
             0
         } else {
-            let ceiling = BACKOFF_MIN_MS.saturating_mul(1 << self.tries.min(16)).min(BACKOFF_MAX_MS);
+            let max_ms = if self.discouraged { DISCOURAGED_MAX_MS } else { BACKOFF_MAX_MS };
+            let ceiling = BACKOFF_MIN_MS.saturating_mul(1 << self.tries.min(16)).min(max_ms);
             self.tries = self.tries.saturating_add(1);
             ceiling / 2 + jitter % (ceiling / 2 + 1)
         };
@@ -112,6 +119,7 @@ impl Uplink {
     /// The core will not take us as we are: no use in trying soon.
     pub fn discouraged(&mut self) {
         self.tries = self.tries.max(16);
+        self.discouraged = true;
     }
 
     pub fn redirected(&mut self, known: bool) {
@@ -122,6 +130,7 @@ impl Uplink {
     pub fn welcome(&mut self, now_ms: u64) {
         self.state = State::Up;
         self.tries = 0;
+        self.discouraged = false;
         self.redirects = 0;
         self.progress_ms = now_ms;
         self.ping_ms = now_ms + PING_EVERY_MS;

@@ -4,7 +4,7 @@ use super::{Expected, HANDSHAKE_MAX, IDLE_MAX, KEEP_ALIVE, QuicError, keys::Endp
 use crate::identity::{Identity, PeerIdentity};
 use quinn::{EndpointConfig, TransportConfig, VarInt, crypto::rustls::HandshakeData};
 use quinn_proto::HashedConnectionIdGenerator;
-use std::{io, net::SocketAddr, net::UdpSocket, path::Path, sync::Arc};
+use std::{io, net::SocketAddr, net::UdpSocket, path::Path, sync::Arc, time::Duration};
 
 /// Streams that a peer may have open at once. quinn allocates for them ahead: 100 cost 39 KiB per connection.
 const STREAMS_MAX: u32 = 100;
@@ -12,6 +12,9 @@ const STREAMS_MAX: u32 = 100;
 const STREAM_WINDOW: u32 = 4 << 20;
 /// What one peer may make us hold in all its streams.
 const CONNECTION_WINDOW: u32 = 16 << 20;
+/// Assumed until it is measured. A lost first packet is sent again after three of these: quinn's own 333 ms would use up a
+/// dial's time for two tries, and lines that come back would be seen seconds later.
+const INITIAL_RTT: Duration = Duration::from_millis(100);
 /// Half-open connections that wait for our attention: a burst of all boxes of a node.
 const INCOMING_MAX: usize = 8192;
 /// Wanted size of the kernel's buffers; the kernel may give less (`net.core.rmem_max`). Absorbs bursts of connects.
@@ -159,6 +162,7 @@ fn transport() -> TransportConfig {
         .receive_window(CONNECTION_WINDOW.into())
         .send_window(CONNECTION_WINDOW.into())
         .datagram_receive_buffer_size(None)
+        .initial_rtt(INITIAL_RTT)
         .keep_alive_interval(Some(KEEP_ALIVE))
         .max_idle_timeout(Some(IDLE_MAX.try_into().expect("three seconds fit into a QUIC idle timeout")));
     transport

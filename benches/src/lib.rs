@@ -5,6 +5,7 @@
 //! the webrtc project.
 //!
 //! - [`cluster`]: core nodes and boxes as processes, with lines that can be cut
+//! - [`offline`]: a box that was cut off for a day; [`reconnect`]: all boxes of a land at once
 //! - [`torture`]: kills, pauses and cuts them while people write, and then looks for what is lost or there twice
 //! - [`gateway`]: how soon a gateway serves a large school, and what a box with it costs
 //! - [`client`]: one light WebRTC client, sans-IO
@@ -20,6 +21,8 @@ pub mod floor;
 pub mod gateway;
 pub mod http;
 pub mod media;
+pub mod offline;
 pub mod process;
+pub mod reconnect;
 pub mod ticket;
 pub mod torture;

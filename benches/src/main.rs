@@ -1,7 +1,7 @@
 //! `schulhof-bench`: measures a running piece of the product from outside. See `schulhof-bench media --help`.
 
 use clap::{Parser, Subcommand};
-use schulhof_bench::{gateway, media, torture};
+use schulhof_bench::{gateway, media, offline, reconnect, torture};
 use std::{path::PathBuf, process::ExitCode};
 
 #[derive(Parser)]
@@ -17,6 +17,10 @@ enum Command {
     Media(media::Args),
     /// Time until a gateway serves a large school, and what a box with it costs at rest
     Gateway(gateway::Args),
+    /// A school day without the line: until everything is secured when it is back, and the box's memory
+    Offline(offline::Args),
+    /// All boxes come back at once after the core was killed: processor time of the core, longest time away
+    Reconnect(reconnect::Args),
     /// Kill, pause and cut off processes while people write; then look for what is lost or there twice
     Torture(torture::Args),
     /// Be the media node: what `media` starts when the product is not built
@@ -32,6 +36,8 @@ fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Command::Media(args) => media::run(&args)?,
         Command::Gateway(args) => return gateway::run(&args),
+        Command::Offline(args) => return offline::run(&args),
+        Command::Reconnect(args) => return reconnect::run(&args),
         Command::Torture(args) => return torture::run(&args),
         Command::Node { config } => {
             let config = schulhof_net::config::load(&config)?;

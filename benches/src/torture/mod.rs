@@ -16,7 +16,7 @@ pub mod writer;
 use crate::cluster::{self, CORES, Cluster, Plan, School, browser, people};
 use anyhow::{Context as _, ensure};
 use reader::Reader;
-use record::Recorder;
+use record::{Gap, Recorder};
 use schedule::{Fault, Lane};
 use schulhof_wire::{DeviceId, SchoolId, node::Entry};
 use std::{
@@ -37,6 +37,8 @@ const PURGE_EVERY: u64 = 500;
 const FINISH_MAX: Duration = Duration::from_mins(1);
 const CONVERGE_MAX: Duration = Duration::from_secs(30);
 const POLL_EVERY: Duration = Duration::from_millis(50);
+/// Gaps of single schools that are reported.
+const GAPS_SHOWN_MAX: usize = 10;
 /// Violations that are printed.
 const SHOWN_MAX: usize = 20;
 
@@ -74,8 +76,8 @@ pub struct Report {
     pub longest_gap_ms: u64,
     /// When it began, since people began to write.
     pub longest_gap_at_ms: u64,
-    /// The same for each school alone; its own box may have been dead or cut off then.
-    pub longest_gap_of_school_ms: BTreeMap<SchoolId, u64>,
+    /// The longest times of each school alone; its own box may have been dead or cut off then.
+    pub gaps_of_schools: Vec<Gap>,
     /// From writing to the second mark.
     pub secured_p50_ms: u64,
     pub secured_p99_ms: u64,
@@ -151,7 +153,7 @@ async fn torture(args: &Args, seed: u64) -> anyhow::Result<Report> {
         }
     }
     cluster.lines.heal();
-    let gaps = recorder.gaps();
+    let gaps = recorder.gaps().context("gaps were not measured")?;
 
     orders.send_replace(Orders::Finish);
     let finished = async { while writers.join_next().await.is_some() {} };
@@ -256,7 +258,7 @@ fn report(
     args: &Args,
     seed: u64,
     recorder: &Recorder,
-    (gap, gap_at, gap_of): (Duration, Duration, BTreeMap<SchoolId, Duration>),
+    (longest, gaps): (Gap, Vec<Gap>),
     faults: &BTreeMap<Fault, u32>,
     outcome: check::Outcome,
     replicas: usize,
@@ -274,9 +276,9 @@ fn report(
         acked: outcome.acked,
         lost: outcome.lost,
         duplicated: outcome.duplicated,
-        longest_gap_ms: ms(gap),
-        longest_gap_at_ms: ms(gap_at),
-        longest_gap_of_school_ms: gap_of.into_iter().map(|(school, gap)| (school, ms(gap))).collect(),
+        longest_gap_ms: longest.ms,
+        longest_gap_at_ms: longest.at_ms,
+        gaps_of_schools: gaps.into_iter().filter(|gap| gap.school.is_some()).take(GAPS_SHOWN_MAX).collect(),
         secured_p50_ms: quantile(0.5),
         secured_p99_ms: quantile(0.99),
         secured_max_ms: quantile(1.0),
@@ -293,10 +295,10 @@ fn report(
 fn print(report: &Report) {
     println!("seed {}, {} minutes, faults: {:?}", report.seed, report.minutes, report.faults);
     println!("acked {}, lost {}, duplicated {}", report.acked, report.lost, report.duplicated);
-    println!(
-        "longest gap {} ms (from {} ms on); of one school {:?}",
-        report.longest_gap_ms, report.longest_gap_at_ms, report.longest_gap_of_school_ms
-    );
+    println!("longest gap {} ms (from {} ms on); of single schools:", report.longest_gap_ms, report.longest_gap_at_ms);
+    for Gap { school, at_ms, ms } in &report.gaps_of_schools {
+        println!("  {} {ms} ms (from {at_ms} ms on)", school.as_ref().map_or("", SchoolId::as_str));
+    }
     println!(
         "secured after {} ms (p50), {} ms (p99), {} ms (longest)",
         report.secured_p50_ms, report.secured_p99_ms, report.secured_max_ms

@@ -11,6 +11,10 @@ use std::{
 /// Operations whose time until they were secured is kept; further ones are counted only.
 const LATENCIES_MAX: usize = 1 << 20;
 
+/// Shorter ones are not kept, further ones neither.
+const GAP_MIN: Duration = Duration::from_millis(500);
+const GAPS_MAX: usize = 10_000;
+
 /// A register: who wrote last in a room.
 pub type Key = (SchoolId, RoomId);
 
@@ -45,16 +49,39 @@ pub struct Seen {
     pub reads: u64,
 }
 
-/// Time without a commit, over all schools and for each.
+/// A time without a commit.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Gap {
+    /// At that school; `None`: at none.
+    pub school: Option<SchoolId>,
+    /// Since people began to write.
+    pub at_ms: u64,
+    pub ms: u64,
+}
+
+/// Where gaps come from.
 #[derive(Debug)]
-pub struct Gaps {
+struct Gaps {
     heads: BTreeMap<SchoolId, (LogIndex, Instant)>,
     last: Instant,
-    longest: Duration,
-    /// When the longest began, since the start of the run.
-    longest_at: Duration,
-    longest_of: BTreeMap<SchoolId, Duration>,
+    /// Those of [`GAP_MIN`] and more.
+    found: Vec<Gap>,
+    /// Over all schools, however short.
+    longest: Gap,
     started: Instant,
+}
+
+impl Gaps {
+    fn note(&mut self, school: Option<&SchoolId>, from: Instant, to: Instant) {
+        let ms = |time: Duration| time.as_millis() as u64;
+        let gap = Gap { school: school.cloned(), at_ms: ms(from - self.started), ms: ms(to - from) };
+        if gap.school.is_none() && gap.ms > self.longest.ms {
+            self.longest = gap.clone();
+        }
+        if to - from >= GAP_MIN && self.found.len() < GAPS_MAX {
+            self.found.push(gap);
+        }
+    }
 }
 
 pub struct Recorder {
@@ -109,14 +136,8 @@ impl Recorder {
     /// From now on people write: gaps are counted.
     pub fn measure_gaps(&self) {
         let now = Instant::now();
-        *self.gaps.lock() = Some(Gaps {
-            heads: BTreeMap::new(),
-            last: now,
-            longest: Duration::ZERO,
-            longest_at: Duration::ZERO,
-            longest_of: BTreeMap::new(),
-            started: now,
-        });
+        let longest = Gap { school: None, at_ms: 0, ms: 0 };
+        *self.gaps.lock() = Some(Gaps { heads: BTreeMap::new(), last: now, found: Vec::new(), longest, started: now });
     }
 
     /// Somebody has learnt of a school's committed index.
@@ -129,23 +150,21 @@ impl Recorder {
             return;
         }
         *highest = head;
-        let of_school = now - std::mem::replace(last, now);
-        let longest = gaps.longest_of.entry(school.clone()).or_default();
-        *longest = of_school.max(*longest);
-        let before = std::mem::replace(&mut gaps.last, now);
-        if now - before > gaps.longest {
-            gaps.longest = now - before;
-            gaps.longest_at = before - gaps.started;
-        }
+        let of_school = std::mem::replace(last, now);
+        let of_all = std::mem::replace(&mut gaps.last, now);
+        gaps.note(Some(school), of_school, now);
+        gaps.note(None, of_all, now);
     }
 
-    /// People stop writing. Gives the longest gap over all schools, when it began, and the longest of each.
-    pub fn gaps(&self) -> (Duration, Duration, BTreeMap<SchoolId, Duration>) {
-        let Some(gaps) = self.gaps.lock().take() else { return (Duration::ZERO, Duration::ZERO, BTreeMap::new()) };
-        let running = gaps.last.elapsed();
-        if running > gaps.longest {
-            return (running, gaps.last - gaps.started, gaps.longest_of);
+    /// People stop writing. Gives the longest gap over all schools, and all of half a second and more, the longest first.
+    pub fn gaps(&self) -> Option<(Gap, Vec<Gap>)> {
+        let mut gaps = self.gaps.lock().take()?;
+        let now = Instant::now();
+        for (school, (_, last)) in std::mem::take(&mut gaps.heads) {
+            gaps.note(Some(&school), last, now);
         }
-        (gaps.longest, gaps.longest_at, gaps.longest_of)
+        gaps.note(None, gaps.last, now);
+        gaps.found.sort_by_key(|gap| std::cmp::Reverse(gap.ms));
+        Some((gaps.longest, gaps.found))
     }
 }

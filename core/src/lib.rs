@@ -17,6 +17,7 @@
 //! - [`door`]: boxes, gateways and operators, to a school's log
 //! - [`admin`]: operators, to the core itself
 //! - [`backup`]: operators, to whole schools
+//! - [`enrol`]: invitations, boxes and the CA
 //! - [`relay`]: the cloud media relay
 
 pub mod admin;
@@ -24,6 +25,7 @@ pub mod backup;
 pub mod blob;
 pub mod config;
 pub mod door;
+pub mod enrol;
 pub mod log;
 pub mod meta;
 pub mod node;

@@ -20,6 +20,7 @@
 //! - [`link`]: the way to the core, over a line of [`dial`]
 //! - [`placement`]: where a conference goes, and its tickets; [`media`]: the process that carries it
 //! - [`gateway`]: the same doors for many schools, in the cloud
+//! - [`enrol`]: the box's certificate
 //! - [`session`], [`clock`], [`mod@stop`], [`app`]: what the parts share
 
 pub mod app;
@@ -29,6 +30,7 @@ pub mod clock;
 pub mod config;
 pub mod dial;
 pub mod door;
+pub mod enrol;
 pub mod gateway;
 pub mod link;
 pub mod live;

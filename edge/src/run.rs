@@ -7,6 +7,7 @@ use crate::{
     clock::Monotonic,
     config::{Config, Core, Media, Relay},
     door::{self, Passes, Passwords},
+    enrol,
     link::Link,
     live::{Hub, Notice},
     media::{MediaState, Supervisor},
@@ -115,6 +116,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     };
     tasks.spawn(blob::courier::run(blobs.clone(), stopping.clone()));
     tasks.spawn(keep_placement(placement.clone(), changed, stopping.clone()));
+    tasks.spawn(enrol::renew::keep(endpoint.clone(), config.identity.clone(), config.core.clone(), stopping.clone()));
 
     let parts = Parts {
         store: store.clone(),

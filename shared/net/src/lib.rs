@@ -3,6 +3,7 @@
 //! Place: above the pure crates, below `edge` and `core`, which never import each other.
 //!
 //! - [`identity`]: certificates and who stands behind them
+//! - [`enrol`]: how a box gets its certificate
 //! - [`quic`]: quinn endpoints and framed streams
 //! - [`udp`]: UDP media workers with GSO and GRO
 //! - [`media`]: the media node: HTTP door, control channel, workers around `schulhof_media`
@@ -15,6 +16,7 @@
 pub mod bind;
 pub mod config;
 pub mod datadir;
+pub mod enrol;
 pub mod identity;
 pub mod lifeline;
 pub mod media;

@@ -16,6 +16,7 @@
 //! - [`blob`]: blobs, over QUIC
 //! - [`backup`]: operator <-> core over QUIC: whole schools
 //! - [`chunk`]: a school's state in parts, for replicas, moves and backups
+//! - [`enrol`]: how a box gets its certificate, over QUIC
 //! - [`problem`]: errors as `application/problem+json` (RFC 9457)
 
 pub mod admin;
@@ -23,6 +24,7 @@ pub mod api;
 pub mod backup;
 pub mod blob;
 pub mod chunk;
+pub mod enrol;
 pub mod id;
 pub mod live;
 pub mod media;

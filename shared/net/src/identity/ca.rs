@@ -1,16 +1,18 @@
 //! The certificate authority: one key, certificates for nodes.
 //!
-//! It holds no list of what it has issued and cannot revoke; certificates are short-lived instead.
+//! It holds no list of what it has issued: what the core knows of its boxes, and whom it turns away, stands in the core's
+//! own state. Certificates are short-lived.
 
 use super::{
-    ANY_CORE, CA_FILE, Identity, IdentityError, PeerIdentity, Role,
-    files::{KEY_FILE, read, write_private, write_public},
+    ANY_CORE, CA_FILE, Fingerprint, Identity, IdentityError, NodeKey, PeerIdentity, RequestedKey, Role,
+    files::{KEY_FILE, pem, read, write_private, write_public},
 };
+use rand::RngCore as _;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    KeyUsagePurpose, PublicKeyData, SerialNumber,
 };
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::{
     path::Path,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -22,6 +24,8 @@ const NODE_VALID: Duration = Duration::from_hours(365 * 24);
 const CA_VALID: Duration = Duration::from_hours(10 * 365 * 24);
 /// Certificates begin this long ago, for nodes whose clock is behind.
 const CLOCK_SKEW_MAX: Duration = Duration::from_hours(1);
+/// Bytes of a serial number; at most 20 (RFC 5280 section 4.1.2.2).
+const SERIAL_LEN: usize = 16;
 
 /// Issues certificates. Its key never leaves the process and its own folder.
 pub struct Ca {
@@ -40,7 +44,7 @@ fn params() -> CertificateParams {
     params
 }
 
-fn issue_error(e: impl std::fmt::Display) -> IdentityError {
+pub(super) fn issue_error(e: impl std::fmt::Display) -> IdentityError {
     IdentityError::Issue(e.to_string())
 }
 
@@ -83,10 +87,38 @@ impl Ca {
             expected: "private key",
             detail: e.to_string(),
         })?;
+        Self::checked(certificate, certificate_pem, key)
+    }
+
+    /// From the certificate and [`Ca::key_der`]; checks that they belong together.
+    pub fn from_der(certificate: &[u8], key: &[u8]) -> Result<Self, IdentityError> {
+        let key = KeyPair::try_from(key).map_err(|e| IdentityError::Seal(e.to_string()))?;
+        Self::checked(CertificateDer::from(certificate.to_vec()), pem("CERTIFICATE", certificate), key)
+    }
+
+    fn checked(
+        certificate: CertificateDer<'static>,
+        certificate_pem: String,
+        key: KeyPair,
+    ) -> Result<Self, IdentityError> {
         let ca = Self { issuer: Issuer::new(params(), key), certificate, certificate_pem };
         // A certificate issued now must verify: otherwise key and certificate are of two CAs.
         ca.issue(Role::Operator, "self-check")?.check_certificate()?;
         Ok(ca)
+    }
+
+    /// The private key in PKCS #8: to be sealed, or to be handed to the core that shall issue with it.
+    pub fn key_der(&self) -> Vec<u8> {
+        self.issuer.key().serialize_der()
+    }
+
+    pub fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certificate
+    }
+
+    /// By which a box that has only a token recognises this CA.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.certificate)
     }
 
     /// A new key and a certificate for it, valid for a year.
@@ -103,6 +135,31 @@ impl Ca {
         from: SystemTime,
         until: SystemTime,
     ) -> Result<Identity, IdentityError> {
+        let key = NodeKey::generate()?;
+        let certificate = self.certify(&key.0, role, name, from, until)?;
+        Identity::new_unchecked(&key, &self.certificate, certificate)
+    }
+
+    /// A certificate for somebody else's key: for exactly this role and name, whatever the request asked for.
+    pub fn sign(
+        &self,
+        key: &RequestedKey,
+        role: Role,
+        name: &str,
+        now: SystemTime,
+        until: SystemTime,
+    ) -> Result<CertificateDer<'static>, IdentityError> {
+        self.certify(&key.0, role, name, now - CLOCK_SKEW_MAX, until)
+    }
+
+    fn certify(
+        &self,
+        key: &impl PublicKeyData,
+        role: Role,
+        name: &str,
+        from: SystemTime,
+        until: SystemTime,
+    ) -> Result<CertificateDer<'static>, IdentityError> {
         let own = PeerIdentity::new(role, name)?;
         let mut names = vec![own.dns_name()];
         if role == Role::Core {
@@ -115,16 +172,13 @@ impl Ca {
         // Every node dials and is dialled.
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.use_authority_key_identifier_extension = true;
+        // Positive, and of full length: the first bit is 0, the second 1.
+        let mut serial = [0; SERIAL_LEN];
+        rand::rng().fill_bytes(&mut serial);
+        serial[0] = serial[0] & 0x3f | 0x40;
+        params.serial_number = Some(SerialNumber::from_slice(&serial));
         set_validity(&mut params, from, until);
-        let key = KeyPair::generate().map_err(issue_error)?;
-        let certificate = params.signed_by(&key, &self.issuer).map_err(issue_error)?;
-        Identity::new(
-            self.certificate.clone(),
-            certificate.der().clone(),
-            PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
-            self.certificate_pem.clone(),
-            certificate.pem(),
-            key.serialize_pem(),
-        )
+        let certificate = params.signed_by(key, &self.issuer).map_err(issue_error)?;
+        Ok(certificate.der().clone())
     }
 }

@@ -1,9 +1,10 @@
 //! A node's own identity: three PEM files in a folder.
 
-use super::{IdentityError, PeerIdentity, Role};
+use super::{Fingerprint, IdentityError, KeyHash, NodeKey, PeerIdentity, Role, validity_s};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rustls::{
     crypto::CryptoProvider,
-    pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime, pem::PemObject},
 };
 use std::{
     io::Write,
@@ -21,6 +22,8 @@ pub const KEY_FILE: &str = "key.pem";
 
 /// Largest PEM file that is read: ours are below 2 KiB.
 const PEM_LEN_MAX: u64 = 64 * 1024;
+/// Characters of a full line (RFC 7468 section 2).
+const PEM_LINE_LEN: usize = 64;
 
 /// Certificate, key and CA of this node; checked when it was made.
 pub struct Identity {
@@ -56,7 +59,29 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 }
 
 impl Identity {
-    pub(super) fn new(
+    /// From a node's own key and what the CA gave for it; checks that they belong together and are valid now.
+    pub fn assemble(
+        key: &NodeKey,
+        ca: &CertificateDer<'static>,
+        certificate: CertificateDer<'static>,
+    ) -> Result<Self, IdentityError> {
+        let identity = Self::new_unchecked(key, ca, certificate)?;
+        identity.check_certificate()?;
+        Ok(identity)
+    }
+
+    /// Without looking at the clock, for certificates that are issued for another time.
+    pub(super) fn new_unchecked(
+        key: &NodeKey,
+        ca: &CertificateDer<'static>,
+        certificate: CertificateDer<'static>,
+    ) -> Result<Self, IdentityError> {
+        let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.0.serialize_der()));
+        let (ca_pem, certificate_pem) = (pem("CERTIFICATE", ca), pem("CERTIFICATE", &certificate));
+        Self::new(ca.clone(), certificate, der, ca_pem, certificate_pem, key.0.serialize_pem())
+    }
+
+    fn new(
         ca: CertificateDer<'static>,
         certificate: CertificateDer<'static>,
         key: PrivateKeyDer<'static>,
@@ -107,9 +132,30 @@ impl Identity {
         Ok(())
     }
 
+    /// Writes the certificate alone, whole or not at all: key and CA stay as they are when it is renewed.
+    pub fn save_certificate(&self, dir: &Path) -> Result<(), IdentityError> {
+        let (name, text) = &self.pem[1];
+        write_public(&dir.join(name), text)
+    }
+
     /// Whose identity this is.
     pub fn own(&self) -> &PeerIdentity {
         &self.own
+    }
+
+    /// By which the CA is recognised.
+    pub fn ca_fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.ca)
+    }
+
+    /// By which the core knows a box, whatever certificate it has at the time.
+    pub fn key_hash(&self) -> Result<KeyHash, IdentityError> {
+        KeyHash::of(&self.certificate)
+    }
+
+    /// When the certificate begins and ends to be valid, in seconds since 1970.
+    pub fn validity_s(&self) -> Result<(u64, u64), IdentityError> {
+        validity_s(&self.certificate)
     }
 
     pub(crate) fn ca(&self) -> &CertificateDer<'static> {
@@ -153,25 +199,48 @@ impl Identity {
     }
 }
 
+/// PEM (RFC 7468).
+pub(super) fn pem(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let mut pem = format!("-----BEGIN {label}-----\n");
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (line, more) = rest.split_at(rest.len().min(PEM_LINE_LEN));
+        pem.push_str(line);
+        pem.push('\n');
+        rest = more;
+    }
+    pem + "-----END " + label + "-----\n"
+}
+
 pub(super) fn read(path: &Path) -> Result<String, IdentityError> {
+    let text = String::from_utf8(read_bytes(path)?);
+    text.map_err(|e| IdentityError::Read { path: path.to_owned(), source: std::io::Error::other(e) })
+}
+
+pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, IdentityError> {
     let fail = |source| IdentityError::Read { path: path.to_owned(), source };
     let len = std::fs::metadata(path).map_err(fail)?.len();
     if len > PEM_LEN_MAX {
         return Err(fail(std::io::Error::other(format!("{len} bytes are too many for a PEM file"))));
     }
-    std::fs::read_to_string(path).map_err(fail)
+    std::fs::read(path).map_err(fail)
 }
 
 pub(super) fn write_public(path: &Path, text: &str) -> Result<(), IdentityError> {
-    write(path, text, 0o644)
+    write(path, text.as_bytes(), 0o644)
 }
 
 pub(super) fn write_private(path: &Path, text: &str) -> Result<(), IdentityError> {
-    write(path, text, 0o600)
+    write(path, text.as_bytes(), 0o600)
+}
+
+pub(super) fn write_private_bytes(path: &Path, bytes: &[u8]) -> Result<(), IdentityError> {
+    write(path, bytes, 0o600)
 }
 
 /// Whole or not at all: written beside, synced, then renamed.
-fn write(path: &Path, text: &str, mode: u32) -> Result<(), IdentityError> {
+fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), IdentityError> {
     let fail = |source| IdentityError::Write { path: path.to_owned(), source };
     if let Some(dir) = path.parent() {
         std::fs::create_dir_all(dir).map_err(fail)?;
@@ -183,7 +252,7 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), IdentityError> {
         _ => {}
     }
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside).map_err(fail)?;
-    file.write_all(text.as_bytes()).map_err(fail)?;
+    file.write_all(bytes).map_err(fail)?;
     file.sync_all().map_err(fail)?;
     std::fs::rename(&beside, path).map_err(fail)
 }

@@ -10,10 +10,17 @@
 
 mod ca;
 mod files;
+mod fingerprint;
+mod request;
+mod seal;
 
 pub use ca::Ca;
 pub(crate) use files::provider;
 pub use files::{CA_FILE, CERTIFICATE_FILE, Identity, KEY_FILE};
+pub(crate) use fingerprint::sha256;
+pub use fingerprint::{Fingerprint, KeyHash, validity_s};
+pub use request::{NodeKey, RequestedKey};
+pub use seal::{SEAL_FILE, SealKey};
 
 use rustls::pki_types::CertificateDer;
 use schulhof_wire::{NodeName, SchoolId};
@@ -85,6 +92,10 @@ pub enum IdentityError {
     Name(String),
     #[error("cannot issue a certificate: {0}")]
     Issue(String),
+    #[error("not a signing request that is taken here: {0}")]
+    Request(String),
+    #[error("{0}")]
+    Seal(String),
 }
 
 /// Role and name as the CA has confirmed them.
@@ -116,12 +127,9 @@ impl PeerIdentity {
 
     /// Who is at the other end. The certificate was already verified against the CA by the handshake.
     pub fn of(connection: &quinn::Connection) -> Result<Self, IdentityError> {
-        let chain = connection
-            .peer_identity()
-            .and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok())
+        let leaf = peer_certificate(connection)
             .ok_or_else(|| IdentityError::Foreign("the peer showed no certificate".into()))?;
-        let leaf = chain.first().ok_or_else(|| IdentityError::Foreign("the peer's chain is empty".into()))?;
-        Self::from_certificate(leaf)
+        Self::from_certificate(&leaf)
     }
 
     /// Reads the name; does not verify who issued it.
@@ -162,6 +170,12 @@ impl PeerIdentity {
     pub fn expect(self, role: Role) -> Result<Self, IdentityError> {
         if self.role == role { Ok(self) } else { Err(IdentityError::WrongRole { who: self, expected: role }) }
     }
+}
+
+/// The certificate that the peer of a connection has shown, if any; verified by the handshake.
+pub fn peer_certificate(connection: &quinn::Connection) -> Option<CertificateDer<'static>> {
+    let chain = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    chain.into_iter().next()
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! One UDP socket: dialling and being dialled.
 
-use super::{Expected, HANDSHAKE_MAX, IDLE_MAX, KEEP_ALIVE, QuicError, keys::EndpointKeys, tls};
-use crate::identity::{Identity, PeerIdentity};
+use super::{Expected, HANDSHAKE_MAX, IDLE_MAX, KEEP_ALIVE, OpenDoor, QuicError, keys::EndpointKeys, tls};
+use crate::identity::{Identity, PeerIdentity, peer_certificate};
+use parking_lot::RwLock;
 use quinn::{EndpointConfig, TransportConfig, VarInt, crypto::rustls::HandshakeData};
 use quinn_proto::HashedConnectionIdGenerator;
 use std::{io, net::SocketAddr, net::UdpSocket, path::Path, sync::Arc, time::Duration};
@@ -36,7 +37,10 @@ pub struct Options<'a> {
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     inner: quinn::Endpoint,
-    identity: Arc<Identity>,
+    /// Clones share it, so that a renewed certificate is used everywhere.
+    identity: Arc<RwLock<Arc<Identity>>>,
+    own: PeerIdentity,
+    open: Option<OpenDoor>,
     transport: Arc<TransportConfig>,
 }
 
@@ -49,13 +53,33 @@ pub struct Accepted {
     pub alpn: Vec<u8>,
 }
 
+/// Who came.
+#[derive(Debug, Clone)]
+pub enum Caller {
+    Known(Accepted),
+    /// Without a certificate, at the open door.
+    Stranger(quinn::Connection),
+}
+
 /// A connection that somebody wants; finish it in a task of its own, so that slow peers hold up nobody.
 #[derive(Debug)]
-pub struct Handshake(quinn::Incoming);
+pub struct Handshake {
+    incoming: quinn::Incoming,
+    open: Option<OpenDoor>,
+}
 
 impl Endpoint {
     /// Binds the socket. Needs a tokio runtime.
     pub fn bind(options: Options<'_>) -> Result<Self, QuicError> {
+        Self::bind_doors(options, None)
+    }
+
+    /// As [`Endpoint::bind`], with one more door, to which callers without a certificate may come.
+    pub fn bind_with_open_door(options: Options<'_>, open: OpenDoor) -> Result<Self, QuicError> {
+        Self::bind_doors(options, Some(open))
+    }
+
+    fn bind_doors(options: Options<'_>, open: Option<OpenDoor>) -> Result<Self, QuicError> {
         let keys = match options.data {
             Some(dir) => EndpointKeys::load_or_create(dir)?,
             None => EndpointKeys::ephemeral(),
@@ -65,17 +89,19 @@ impl Endpoint {
         config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(keys.cid)));
 
         let transport = Arc::new(transport());
-        let server = if options.alpns.is_empty() {
+        let server = if options.alpns.is_empty() && open.is_none() {
             None
         } else {
-            let mut server = quinn::ServerConfig::with_crypto(tls::server(options.identity, options.alpns)?);
+            let mut server = quinn::ServerConfig::with_crypto(tls::server(options.identity, options.alpns, open)?);
             server.transport_config(transport.clone()).max_incoming(INCOMING_MAX);
             Some(server)
         };
         let fail = |source| QuicError::Bind { listen: options.listen, source };
         let socket = socket(options.listen).map_err(fail)?;
         let inner = quinn::Endpoint::new(config, server, socket, Arc::new(quinn::TokioRuntime)).map_err(fail)?;
-        Ok(Self { inner, identity: Arc::new(options.identity.clone()), transport })
+        let own = options.identity.own().clone();
+        let identity = Arc::new(RwLock::new(Arc::new(options.identity.clone())));
+        Ok(Self { inner, identity, own, open, transport })
     }
 
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -84,7 +110,22 @@ impl Endpoint {
 
     /// Who this endpoint is.
     pub fn own(&self) -> &PeerIdentity {
-        self.identity.own()
+        &self.own
+    }
+
+    /// The certificate that is shown when dialling.
+    pub fn identity(&self) -> Arc<Identity> {
+        self.identity.read().clone()
+    }
+
+    /// From now on dials with a renewed certificate of the same node; connections that are open stay. Who is dialled
+    /// (a server) keeps its first one until it starts again.
+    pub fn renew(&self, identity: Identity) -> Result<(), QuicError> {
+        if *identity.own() != self.own {
+            return Err(QuicError::Tls(format!("a certificate of {} is none for {}", identity.own(), self.own)));
+        }
+        *self.identity.write() = Arc::new(identity);
+        Ok(())
     }
 
     /// Dials. Fails when somebody else than `expected` answers, or nobody within [`HANDSHAKE_MAX`].
@@ -97,7 +138,7 @@ impl Endpoint {
         alpn: &[u8],
     ) -> Result<quinn::Connection, QuicError> {
         let fail = |detail: String| QuicError::Connect { address, expected: expected.to_string(), detail };
-        let mut config = quinn::ClientConfig::new(tls::client(&self.identity, alpn)?);
+        let mut config = quinn::ClientConfig::new(tls::client(&self.identity(), alpn)?);
         config.transport_config(self.transport.clone());
         let connecting =
             self.inner.connect_with(config, address, &expected.dns_name()).map_err(|e| fail(e.to_string()))?;
@@ -110,7 +151,7 @@ impl Endpoint {
 
     /// The next who knocks; `None` after [`Endpoint::close`].
     pub async fn accept(&self) -> Option<Handshake> {
-        self.inner.accept().await.map(Handshake)
+        self.inner.accept().await.map(|incoming| Handshake { incoming, open: self.open })
     }
 
     /// Connections of both kinds that are open now.
@@ -130,30 +171,54 @@ impl Endpoint {
 }
 
 impl Handshake {
-    /// Completes the handshake and says who came, to which door.
+    /// Where the packets come from. Not proven before the handshake.
+    pub fn remote_address(&self) -> SocketAddr {
+        self.incoming.remote_address()
+    }
+
+    /// Completes the handshake and says who came, to which door. For endpoints without an open door.
     pub async fn finish(self) -> Result<Accepted, QuicError> {
+        match self.finish_any().await? {
+            Caller::Known(accepted) => Ok(accepted),
+            Caller::Stranger(connection) => {
+                connection.close(1u32.into(), b"a certificate is needed");
+                Err(QuicError::Stranger)
+            }
+        }
+    }
+
+    /// Completes the handshake and says who came. Strangers come in at the open door only; at any other, the connection is
+    /// closed before a byte of it is read.
+    pub async fn finish_any(self) -> Result<Caller, QuicError> {
         let fail = |e: String| QuicError::Handshake(e);
-        let connecting = self.0.accept().map_err(|e| fail(e.to_string()))?;
+        let connecting = self.incoming.accept().map_err(|e| fail(e.to_string()))?;
         let connection = tokio::time::timeout(HANDSHAKE_MAX, connecting)
             .await
             .map_err(|_| fail("it took too long".into()))?
             .map_err(|e| fail(e.to_string()))?;
-        let peer = PeerIdentity::of(&connection)?;
         let alpn = connection
             .handshake_data()
             .and_then(|any| any.downcast::<HandshakeData>().ok())
             .and_then(|data| data.protocol)
             .ok_or_else(|| fail("the peer asked for no protocol".into()))?;
-        Ok(Accepted { connection, peer, alpn })
+        if peer_certificate(&connection).is_none() {
+            if self.open.is_some_and(|open| open == alpn) {
+                return Ok(Caller::Stranger(connection));
+            }
+            connection.close(1u32.into(), b"a certificate is needed");
+            return Err(QuicError::Stranger);
+        }
+        let peer = PeerIdentity::of(&connection)?;
+        Ok(Caller::Known(Accepted { connection, peer, alpn }))
     }
 
     /// Turns it away without a handshake, when there are too many already.
     pub fn refuse(self) {
-        self.0.refuse();
+        self.incoming.refuse();
     }
 }
 
-fn transport() -> TransportConfig {
+pub(super) fn transport() -> TransportConfig {
     let mut transport = TransportConfig::default();
     transport
         .max_concurrent_bidi_streams(STREAMS_MAX.into())

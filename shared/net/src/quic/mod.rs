@@ -1,7 +1,8 @@
 //! QUIC endpoints between nodes (RFC 9000) with mutual TLS 1.3, and framed streams on them.
 //!
-//! What this is: one UDP socket that both dials and is dialled, always with certificates at both ends. What it must not
-//! do: know what is said on the streams. A door is an ALPN; who knocks is [`Accepted::peer`], and the door decides.
+//! What this is: one UDP socket that both dials and is dialled, with certificates at both ends; one door may be open to
+//! callers that have none yet ([`Caller::Stranger`]). What it must not do: know what is said on the streams. A door is an
+//! ALPN; who knocks is [`Accepted::peer`], and the door decides.
 //!
 //! Decided by measurement: streams are few because quinn allocates them ahead; socket buffers are large because bursts of
 //! connects stall otherwise; the keys that make stateless resets and connection ids are kept over a restart, so that peers
@@ -10,10 +11,12 @@
 mod endpoint;
 mod frame;
 mod keys;
+mod stranger;
 mod tls;
 
-pub use endpoint::{Accepted, Endpoint, Handshake, Options};
+pub use endpoint::{Accepted, Caller, Endpoint, Handshake, Options};
 pub use frame::{FrameError, FrameReader, FrameWriter};
+pub use stranger::Stranger;
 
 use crate::identity::{ANY_CORE, IdentityError, PeerIdentity};
 use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
@@ -24,6 +27,9 @@ pub const IDLE_MAX: Duration = Duration::from_secs(3);
 pub const KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// A handshake that takes longer is given up.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(3);
+
+/// The ALPN that callers without a certificate may ask for.
+pub type OpenDoor = &'static [u8];
 
 /// Whom [`Endpoint::connect`] expects to answer; anybody else is refused by the handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +68,10 @@ pub enum QuicError {
     Tls(String),
     #[error("cannot connect to {expected} at {address}: {detail}")]
     Connect { address: SocketAddr, expected: String, detail: String },
+    #[error("{address} is not of the core that is meant: its CA has another fingerprint")]
+    WrongCa { address: SocketAddr },
+    #[error("a caller without a certificate asked for a door that is not open")]
+    Stranger,
     #[error("a handshake failed: {0}")]
     Handshake(String),
     #[error(transparent)]

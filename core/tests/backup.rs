@@ -10,9 +10,36 @@ use schulhof_net::{
 use schulhof_wire::{
     LogIndex, SchoolId,
     backup::{ALPN_BACKUP, FromCore, ToCore, VERSION},
+    node::ToBox,
 };
-use std::collections::BTreeSet;
 use support::{Client, Cluster, message, room, school, seed};
+
+/// Loads a school from chunks; the last answer, `None` if the core has ended the stream without one.
+async fn load(client: &Client, at: usize, of: &str, replace: bool, chunks: &[Vec<u8>]) -> Option<FromCore> {
+    let connection = client.connect_to(at, ALPN_BACKUP).await;
+    let (send, receive) = connection.open_bi().await.unwrap();
+    let (mut writer, mut reader) = (FrameWriter::new(send), FrameReader::<FromCore>::new(receive));
+    writer.write(&ToCore::Load { version: VERSION, school: school(of), replace }).await.unwrap();
+    let mut answer = async || tokio::time::timeout(support::PATIENCE, reader.read()).await.unwrap().unwrap();
+    match answer().await {
+        Some(FromCore::Ready) => {}
+        other => return other,
+    }
+    for bytes in chunks {
+        if writer.write(&ToCore::Chunk { bytes: bytes.clone() }).await.is_err() {
+            break;
+        }
+    }
+    writer.finish();
+    answer().await
+}
+
+fn code(answer: Option<FromCore>) -> String {
+    match answer {
+        Some(FromCore::Refused { code, .. }) => code,
+        other => panic!("not refused, but {other:?}"),
+    }
+}
 
 /// All frames of an answer.
 async fn ask(client: &Client, at: usize, question: ToCore) -> Vec<FromCore> {
@@ -31,10 +58,10 @@ fn dump(of: &str) -> ToCore {
     ToCore::Dump { version: VERSION, school: school(of) }
 }
 
-async fn summary(client: &Client, leader: usize, of: &str) -> (Summary, BTreeSet<Vec<u8>>) {
+async fn summary(client: &Client, leader: usize, of: &str) -> (Summary, Vec<Vec<u8>>) {
     let mut frames = ask(client, leader, dump(of)).await;
     assert_eq!(frames.pop(), Some(FromCore::Whole));
-    let chunks: BTreeSet<Vec<u8>> = frames
+    let chunks: Vec<Vec<u8>> = frames
         .iter()
         .map(|frame| match frame {
             FromCore::Chunk { bytes } => bytes.clone(),
@@ -108,4 +135,86 @@ async fn only_operators_get_schools_and_only_from_the_leader() {
         let closed = tokio::time::timeout(support::PATIENCE, connection.closed()).await.unwrap();
         assert!(closed.to_string().contains("for operators"), "{role}: {closed}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_school_comes_back_into_an_empty_core_and_goes_on_where_it_was() {
+    let nord = school("nord");
+    let (before, chunks) = {
+        let cluster = Cluster::start().await;
+        drop(seeded(&cluster, &nord).await);
+        summary(&cluster.client(Role::Operator, "backup"), cluster.leader(1).await, "nord").await
+    };
+    let cluster = Cluster::start().await;
+    let (leader, meta) = (cluster.leader(1).await, cluster.leader(0).await);
+    let operator = cluster.client(Role::Operator, "backup");
+    // One that is cut, one that is damaged, one that is whole: each begins anew.
+    assert_eq!(load(&operator, leader, "nord", false, &chunks[..2]).await, None);
+    let missing: Vec<_> = chunks.iter().take(1).chain(chunks.iter().skip(2)).cloned().collect();
+    assert_eq!(code(load(&operator, leader, "nord", false, &missing).await), "damaged");
+    let Some(FromCore::Loaded { epoch, head, state_hash }) = load(&operator, leader, "nord", false, &chunks).await
+    else {
+        panic!("not loaded")
+    };
+    assert_eq!((epoch, head, state_hash.0), (2, before.head, before.state_hash));
+    // An operator that has lost the answer asks again; nothing is loaded twice.
+    assert!(matches!(load(&operator, leader, "nord", false, &chunks).await, Some(FromCore::Loaded { epoch: 2, .. })));
+    let box_client = cluster.client(Role::Box, "nord");
+    let early = box_client.hello(leader, &nord, LogIndex(0)).await;
+    assert!(!matches!(early, Some((ToBox::Welcome { head: LogIndex(4), .. }, _))), "not served before that is said");
+
+    let serve = ToCore::Serve { version: VERSION, school: nord.clone(), epoch };
+    assert_eq!(ask(&operator, meta, serve.clone()).await, [FromCore::Done]);
+    assert_eq!(ask(&operator, meta, serve).await, [FromCore::Done]);
+    let hashes = cluster.hashes(&nord, before.head).await;
+    assert!(hashes.iter().all(|hash| *hash == before.state_hash), "on every node");
+    let mut session = cluster.client(Role::Box, "nord").session(&nord, LogIndex(0)).await;
+    session.collect(None, 4, LogIndex(0)).await;
+    session.submit(1, &[message("d-1", 2), message("d-1", 3)]).await;
+    let entries = session.collect(Some(1), 1, LogIndex(4)).await;
+    assert_eq!(support::decoded(&entries), [message("d-1", 3)], "what the backup holds is known, what follows is new");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_school_with_data_is_replaced_only_if_that_is_said() {
+    let cluster = Cluster::start().await;
+    let nord = school("nord");
+    let mut session = seeded(&cluster, &nord).await;
+    let (leader, meta) = (cluster.leader(1).await, cluster.leader(0).await);
+    let operator = cluster.client(Role::Operator, "backup");
+    let (before, chunks) = summary(&operator, leader, "nord").await;
+    session.submit(2, &[message("d-1", 3)]).await;
+    session.collect(Some(2), 1, LogIndex(4)).await;
+
+    assert_eq!(code(load(&operator, leader, "nord", false, &chunks).await), "not-empty");
+    assert_eq!(
+        code(load(&operator, cluster.leader(2).await, "sued", false, &chunks).await),
+        "damaged",
+        "not its chunks"
+    );
+    assert_eq!(cluster.hashes(&nord, LogIndex(5)).await.len(), 3, "nothing has happened to it");
+
+    let Some(FromCore::Loaded { epoch, .. }) = load(&operator, leader, "nord", true, &chunks).await else {
+        panic!("not loaded")
+    };
+    assert_eq!(
+        ask(&operator, meta, ToCore::Serve { version: VERSION, school: nord.clone(), epoch }).await,
+        [FromCore::Done]
+    );
+    assert!(cluster.hashes(&nord, before.head).await.iter().all(|hash| *hash == before.state_hash));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_school_without_a_place_gets_one() {
+    let cluster = Cluster::start().await;
+    let meta = cluster.leader(0).await;
+    let operator = cluster.client(Role::Operator, "backup");
+    let place = ToCore::Place { version: VERSION, school: school("west") };
+    support::eventually("a place", async || {
+        (ask(&operator, meta, place.clone()).await == [FromCore::Done]).then_some(())
+    })
+    .await;
+    assert_eq!(ask(&operator, meta, place).await, [FromCore::Done], "twice is as good as once");
+    let all = ask(&operator, meta, ToCore::Schools { version: VERSION, after: None }).await;
+    assert_eq!(all, [FromCore::Schools { schools: vec![school("nord"), school("sued"), school("west")] }]);
 }

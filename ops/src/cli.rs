@@ -2,6 +2,7 @@
 
 use crate::{
     backup::{self, BackupArgs, KeyArgs, RestoreArgs},
+    export::{self, ExportArgs},
     node, operate, status, up,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -40,8 +41,10 @@ pub enum Command {
     Backup(BackupArgs),
     /// Make the key pair of a backup: the secret key into a file, the public one printed
     BackupKey(KeyArgs),
-    /// Read a backup back
+    /// Bring schools back from a backup into a core that has none of their data; or check a backup
     Restore(RestoreArgs),
+    /// Write a school's data, or one person's, in a form that people and other programs can read
+    Export(ExportArgs),
     /// Print the version
     Version,
 }
@@ -178,6 +181,7 @@ impl Command {
             | Self::Backup(_)
             | Self::BackupKey(_)
             | Self::Restore(_)
+            | Self::Export(_)
             | Self::Version => c"schulhof",
         }
     }
@@ -195,6 +199,7 @@ impl Command {
             Self::Backup(_) => "backup",
             Self::BackupKey(_) => "backup-key",
             Self::Restore(_) => "restore",
+            Self::Export(_) => "export",
             Self::Version => "version",
         }
     }
@@ -219,6 +224,7 @@ impl Cli {
             Command::Backup(args) => backup::backup(args),
             Command::BackupKey(args) => backup::key(&args),
             Command::Restore(args) => backup::restore(&args),
+            Command::Export(args) => export::command(&args),
             Command::Version => {
                 println!("schulhof {}", env!("CARGO_PKG_VERSION"));
                 Ok(ExitCode::SUCCESS)

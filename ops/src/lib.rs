@@ -10,6 +10,7 @@
 //! - [`status`]: how a running system is
 //! - [`backup`]: all schools into a folder, encrypted, and back
 //! - [`age`]: encryption to a public key
+//! - [`export`]: a school's data, or one person's, readable
 //! - [`record`]: what `up` writes down about the processes it has started
 //! - [`http`]: a small client for loopback
 
@@ -24,6 +25,7 @@ macro_rules! say {
 pub mod age;
 pub mod backup;
 pub mod cli;
+pub mod export;
 pub mod http;
 pub mod node;
 pub mod operate;

@@ -1,16 +1,23 @@
 //! The backup door (ALPN `schulhof-backup/1`, PROTOCOL.md section 3.9): operators, to whole schools.
 //!
-//! What this is: a school's dump on a stream, read in one transaction while writing goes on. What it must not do: answer anybody
-//! but an operator, or hold a dump open for a reader that does not read, since redb keeps the pages of that moment for it.
+//! What this is: a school's dump on a stream, read in one transaction while writing goes on; and a dump back into a school that has no
+//! data. What it must not do: answer anybody but an operator, hold a dump open for a reader that does not read (redb keeps the
+//! pages of that moment for it), or serve a school that is not loaded to its end.
+//!
+//! - `dump`: out of the state
+//! - `load`: back, through the log of the school's group
 
 mod dump;
+mod load;
 
 use crate::{
     door::count_refused,
+    meta::{MetaAnswer, MetaCommand, NewSchool},
     raft::{
         Groups, ProposeError,
-        types::{Group, META, NodeId},
+        types::{Answer, Command, Epoch, Group, META, NodeId},
     },
+    state::school::CHUNK_LEN_MAX,
 };
 use schulhof_net::{
     identity::Role,
@@ -29,11 +36,11 @@ use tokio::{sync::Semaphore, time::timeout};
 
 /// Whoever opens a stream asks at once.
 const QUESTION_MAX: Duration = Duration::from_secs(5);
-/// Questions are short.
-const FRAME_LEN_MAX: usize = 1 << 10;
+/// A chunk, and what stands around it in its frame.
+const FRAME_LEN_MAX: usize = CHUNK_LEN_MAX + 64;
 /// The last frame of a stream reaches the operator in this time, or never.
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
-/// Dumps at once on this node: each reads as fast as the disk gives, beside the schools' own work.
+/// Dumps and loads at once on this node: each works as fast as the disk gives, beside the schools' own work.
 const AT_ONCE_MAX: usize = 4;
 const BUSY_RETRY_MS: u32 = 1_000;
 
@@ -95,9 +102,20 @@ impl Door {
         let answer = match question {
             ToCore::Schools { version: VERSION, after } => self.schools(after).await,
             ToCore::Dump { version: VERSION, school } => return self.dump(&school, writer).await,
-            ToCore::Schools { version, .. } | ToCore::Dump { version, .. } => {
+            ToCore::Place { version: VERSION, school } => self.place(school).await,
+            ToCore::Load { version: VERSION, school, replace } => {
+                let Ok(_permit) = self.at_once.try_acquire() else { return Some(busy()) };
+                return load::load(self, &school, replace, reader, writer).await;
+            }
+            ToCore::Serve { version: VERSION, school, epoch } => self.serve_again(school, Epoch(epoch)).await,
+            ToCore::Schools { version, .. }
+            | ToCore::Dump { version, .. }
+            | ToCore::Place { version, .. }
+            | ToCore::Load { version, .. }
+            | ToCore::Serve { version, .. } => {
                 Err(refused("version", format!("version {version}, this node speaks {VERSION}")))
             }
+            ToCore::Chunk { .. } => Err(refused("malformed", "a chunk of nothing")),
         };
         Some(answer.unwrap_or_else(|instead| instead))
     }
@@ -116,7 +134,7 @@ impl Door {
 
     async fn dump(&self, school: &SchoolId, writer: &mut FrameWriter<FromCore>) -> End {
         let store = async {
-            let group = self.find(school).await?;
+            let (group, _) = self.find(school).await?;
             self.groups.confirm(group).await.map_err(|e| self.instead(&e))?;
             let handle = self.groups.get(group).ok_or_else(|| self.redirect(None))?;
             Ok(handle.store.clone())
@@ -129,16 +147,46 @@ impl Door {
         dump::send(store, school, writer).await
     }
 
-    /// Which group has the school, as this node knows after all that was decided before.
-    async fn find(&self, school: &SchoolId) -> Result<Group, FromCore> {
+    /// The school has a place, if it had none. Its data come afterwards.
+    async fn place(&self, school: SchoolId) -> Result<FromCore, FromCore> {
+        let new = NewSchool { school: school.clone(), name: None, group: None };
+        match self.tell_meta(MetaCommand::SchoolAdd(new)).await {
+            Err(FromCore::Refused { code, .. }) if code == "school-exists" => {}
+            Err(instead) => return Err(instead),
+            Ok(_) => tracing::info!(%school, "a school was added, to be restored"),
+        }
+        Ok(FromCore::Done)
+    }
+
+    /// A loaded school is at its epoch from now on.
+    async fn serve_again(&self, school: SchoolId, epoch: Epoch) -> Result<FromCore, FromCore> {
+        let group = self.find(&school).await?.0;
+        self.tell_meta(MetaCommand::Restored { school: school.clone(), group, epoch }).await?;
+        tracing::info!(%school, group = group.0, epoch = epoch.0, "a restored school is served");
+        Ok(FromCore::Done)
+    }
+
+    /// Which group has the school, and at which epoch, as this node knows after all that was decided before.
+    async fn find(&self, school: &SchoolId) -> Result<(Group, Epoch), FromCore> {
         self.groups.catch_up(META).await.map_err(|e| self.instead(&e))?;
         let view = self.groups.view();
         let view = view.borrow();
         if !view.has_begun() {
             return Err(self.redirect(None));
         }
-        let place = view.schools.get(school).map(|school| school.group);
+        let place = view.schools.get(school).map(|school| (school.group, school.epoch));
         place.ok_or_else(|| refused("unknown-school", format!("{school} is not served here")))
+    }
+
+    async fn tell_meta(&self, command: MetaCommand) -> Result<MetaAnswer, FromCore> {
+        match self.groups.propose(META, Command::Meta(command)).await {
+            // An empty core has just elected its first leader.
+            Ok(Answer::Meta(MetaAnswer::Refused { code, .. })) if code == "not-begun" => Err(self.redirect(None)),
+            Ok(Answer::Meta(MetaAnswer::Refused { code, detail })) => Err(refused(&code, detail)),
+            Ok(Answer::Meta(answer)) => Ok(answer),
+            Ok(other) => Err(refused("internal", format!("the meta group answered {other}"))),
+            Err(e) => Err(self.instead(&e)),
+        }
     }
 
     fn instead(&self, error: &ProposeError) -> FromCore {

@@ -42,6 +42,12 @@ pub enum MetaCommand {
         school: SchoolId,
         epoch: Epoch,
     },
+    /// The school was loaded from a backup into the group that has it, and is served there at this epoch.
+    Restored {
+        school: SchoolId,
+        group: Group,
+        epoch: Epoch,
+    },
 }
 
 /// What became of a command. `code` is stable.
@@ -121,6 +127,7 @@ pub fn apply(kv: &mut dyn KvMut, command: &MetaCommand) -> MetaAnswer {
             Some(Moving::From { .. }) if found.epoch == *epoch => Some(School { moving: None, ..found }),
             _ => None,
         }),
+        MetaCommand::Restored { school, group, epoch } => restored(kv, school, *group, *epoch),
     }
 }
 
@@ -183,6 +190,22 @@ fn change(kv: &mut dyn KvMut, school: &SchoolId, next: impl FnOnce(School) -> Op
         }
         None => refused("not-so", format!("{school} is not at that step")),
     }
+}
+
+fn restored(kv: &mut dyn KvMut, id: &SchoolId, group: Group, epoch: Epoch) -> MetaAnswer {
+    let at = key(SCHOOLS, id.as_str());
+    let Some(school) = get::<School>(kv, &at) else { return refused("unknown-school", format!("{id} has no place")) };
+    if school.group != group {
+        return refused("moved", format!("{id} is in group {}, not {group}", school.group));
+    }
+    if school.moving.is_some() {
+        return refused("moving", format!("{id} is on its way to or from another group"));
+    }
+    if epoch < school.epoch {
+        return refused("epoch", format!("{id} is at epoch {}, {epoch} is over", school.epoch));
+    }
+    put(kv, &at, &School { epoch, ..school });
+    MetaAnswer::Done
 }
 
 fn key(kind: &str, name: &str) -> Vec<u8> {
@@ -300,6 +323,26 @@ mod tests {
         assert_eq!(does(&to(2)), Err("moving".into()), "the old group must have dropped it first");
         assert_eq!(does(&left(2)), Ok((1, 2, None)));
         assert_eq!(does(&to(2)), Ok((1, 2, Some(Moving::To { group: Group(2) }))));
+    }
+
+    #[test]
+    fn a_restored_school_goes_to_its_epoch_and_never_back() {
+        let mut kv = begun();
+        let nord = SchoolId::new("nord").unwrap();
+        let mut restored = |school: &SchoolId, group, epoch| {
+            let command = MetaCommand::Restored { school: school.clone(), group: Group(group), epoch: Epoch(epoch) };
+            match apply(&mut kv, &command) {
+                MetaAnswer::Refused { code, .. } => code,
+                answer => format!("{answer:?}"),
+            }
+        };
+        assert_eq!(restored(&nord, 2, 2), "Done");
+        assert_eq!(restored(&nord, 2, 2), "Done", "twice is as good as once");
+        assert_eq!(restored(&nord, 2, 4), "Done", "it was replaced before it was served");
+        assert_eq!(restored(&nord, 2, 3), "epoch");
+        assert_eq!(restored(&nord, 1, 5), "moved");
+        assert_eq!(restored(&SchoolId::new("west").unwrap(), 1, 2), "unknown-school");
+        assert_eq!(schools(&kv)[&nord].epoch, Epoch(4));
     }
 
     #[test]

@@ -1,16 +1,17 @@
 //! The core's backup door from the operator's side: finds who leads a school's group, and goes on elsewhere when a node dies.
 
-use anyhow::{Context as _, bail};
+use crate::operate::Core;
+use anyhow::Context as _;
 use schulhof_core::state::school::SchoolChunk;
 use schulhof_net::{
     identity::{PeerIdentity, Role},
     quic::{Endpoint, Expected, FrameReader, FrameWriter},
 };
 use schulhof_wire::{
-    NodeName, SchoolId,
+    BlobHash, LogIndex, NodeName, SchoolId,
     backup::{ALPN_BACKUP, FromCore, SCHOOLS_MAX, ToCore, VERSION},
 };
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 use tokio::{
     sync::Mutex,
     time::{Instant, timeout},
@@ -23,18 +24,19 @@ const RETRY_EVERY: Duration = Duration::from_millis(200);
 /// A node that sends no frame for this long is given up.
 const FRAME_MAX: Duration = Duration::from_secs(15);
 
-/// A core node and where it listens.
-#[derive(Debug, Clone)]
-pub struct Core {
-    pub name: NodeName,
-    pub addr: SocketAddr,
-}
-
 /// All core nodes, as an operator reaches them.
 pub struct Cores {
     endpoint: Endpoint,
     nodes: Vec<Core>,
     connections: Mutex<BTreeMap<NodeName, quinn::Connection>>,
+}
+
+/// A school as the core has loaded it.
+#[derive(Debug, Clone, Copy)]
+pub struct Loaded {
+    pub epoch: u64,
+    pub head: LogIndex,
+    pub state_hash: BlobHash,
 }
 
 /// How one try on one node ended, other than well.
@@ -57,7 +59,7 @@ impl Cores {
         loop {
             let question = ToCore::Schools { version: VERSION, after: all.last().cloned() };
             let page = self.until_answered("the list of schools", async |node| {
-                let mut answers = self.ask(node, &question).await.map_err(Missed::Failed)?;
+                let (_writer, mut answers) = self.ask(node, &question).await.map_err(Missed::Failed)?;
                 match next(&mut answers).await? {
                     FromCore::Schools { schools } => Ok(schools),
                     other => Err(unexpected(&other)),
@@ -80,7 +82,7 @@ impl Cores {
     ) -> anyhow::Result<()> {
         let question = ToCore::Dump { version: VERSION, school: school.clone() };
         self.until_answered(&format!("the data of {school}"), async |node| {
-            let mut answers = self.ask(node, &question).await.map_err(Missed::Failed)?;
+            let (_writer, mut answers) = self.ask(node, &question).await.map_err(Missed::Failed)?;
             loop {
                 match next(&mut answers).await? {
                     FromCore::Chunk { bytes } => {
@@ -90,6 +92,58 @@ impl Cores {
                     FromCore::Whole => return Ok(()),
                     other => return Err(unexpected(&other)),
                 }
+            }
+        })
+        .await
+    }
+
+    /// Gives the school a place in the core, if it has none.
+    pub async fn place(&self, school: &SchoolId) -> anyhow::Result<()> {
+        self.done(&format!("a place for {school}"), &ToCore::Place { version: VERSION, school: school.clone() }).await
+    }
+
+    /// Has a loaded school served.
+    pub async fn serve(&self, school: &SchoolId, epoch: u64) -> anyhow::Result<()> {
+        let question = ToCore::Serve { version: VERSION, school: school.clone(), epoch };
+        self.done(&format!("{school} at epoch {epoch}"), &question).await
+    }
+
+    async fn done(&self, what: &str, question: &ToCore) -> anyhow::Result<()> {
+        self.until_answered(what, async |node| {
+            let (_writer, mut answers) = self.ask(node, question).await.map_err(Missed::Failed)?;
+            match next(&mut answers).await? {
+                FromCore::Done => Ok(()),
+                other => Err(unexpected(&other)),
+            }
+        })
+        .await
+    }
+
+    /// Loads a school from chunks that `chunk` gives by number, until there are no more; from the beginning again if a node dies.
+    pub async fn load(
+        &self,
+        school: &SchoolId,
+        replace: bool,
+        chunk: impl Fn(usize) -> anyhow::Result<Option<Vec<u8>>>,
+    ) -> anyhow::Result<Loaded> {
+        let question = ToCore::Load { version: VERSION, school: school.clone(), replace };
+        self.until_answered(&format!("the data of {school}"), async |node| {
+            let (mut writer, mut answers) = self.ask(node, &question).await.map_err(Missed::Failed)?;
+            match next(&mut answers).await? {
+                FromCore::Ready => {}
+                other => return Err(unexpected(&other)),
+            }
+            for number in 0.. {
+                let Some(bytes) = chunk(number).map_err(Missed::Never)? else { break };
+                let written = timeout(FRAME_MAX, writer.write(&ToCore::Chunk { bytes })).await;
+                // It has ended the stream with an answer: that tells more.
+                if !matches!(written, Ok(Ok(()))) {
+                    break;
+                }
+            }
+            match next(&mut answers).await? {
+                FromCore::Loaded { epoch, head, state_hash } => Ok(Loaded { epoch, head, state_hash }),
+                other => Err(unexpected(&other)),
             }
         })
         .await
@@ -131,13 +185,16 @@ impl Cores {
         }
     }
 
-    async fn ask(&self, node: &Core, question: &ToCore) -> anyhow::Result<FrameReader<FromCore>> {
+    async fn ask(
+        &self,
+        node: &Core,
+        question: &ToCore,
+    ) -> anyhow::Result<(FrameWriter<ToCore>, FrameReader<FromCore>)> {
         let connection = self.connection(node).await?;
         let (send, receive) = connection.open_bi().await?;
         let mut writer = FrameWriter::new(send);
         writer.write(question).await?;
-        writer.finish();
-        Ok(FrameReader::new(receive))
+        Ok((writer, FrameReader::new(receive)))
     }
 
     async fn connection(&self, node: &Core) -> anyhow::Result<quinn::Connection> {
@@ -167,14 +224,11 @@ fn unexpected(answer: &FromCore) -> Missed {
         FromCore::Redirect { leader } => Missed::Elsewhere(leader.clone()),
         FromCore::Busy { retry_after_ms } => Missed::Later(Duration::from_millis((*retry_after_ms).into())),
         FromCore::Refused { code, detail } => Missed::Never(anyhow::anyhow!("the core refuses: {code}: {detail}")),
-        FromCore::Schools { .. } | FromCore::Chunk { .. } | FromCore::Whole => {
-            Missed::Failed(anyhow::anyhow!("an answer to another question"))
-        }
+        FromCore::Schools { .. }
+        | FromCore::Chunk { .. }
+        | FromCore::Whole
+        | FromCore::Ready
+        | FromCore::Loaded { .. }
+        | FromCore::Done => Missed::Failed(anyhow::anyhow!("an answer to another question")),
     }
-}
-
-/// `NAME=ADDRESS`, as on the command line.
-pub fn parse_core(text: &str) -> anyhow::Result<Core> {
-    let Some((name, addr)) = text.split_once('=') else { bail!("not NAME=ADDRESS:PORT") };
-    Ok(Core { name: NodeName::new(name).context("the name")?, addr: addr.parse().context("the address")? })
 }

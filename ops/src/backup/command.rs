@@ -1,48 +1,29 @@
 //! The commands: arguments, and what is printed.
 
 use super::{
-    client::{Core, Cores, parse_core},
+    connection::connect,
+    manifest::{Failed, Run, SchoolRun},
     read::{Damage, OpenRun},
     repository::{Reader, Repository},
+    restore::{self, NotRestored, Restored},
     seal::Sealer,
     take,
 };
 use crate::{
     age::{Identity, Recipient, key::IDENTITY_FILE_LEN_MAX},
-    cli::{DIR_DEFAULT, Output},
-    record::{Kind, Record},
-    up::layout::OPERATOR,
+    cli::{OperateArgs, Output},
 };
 use anyhow::{Context as _, bail};
 use clap::Args;
-use schulhof_net::{
-    identity::{self, KEY_FILE, Role},
-    quic::{Endpoint, Options},
-};
-use schulhof_wire::{NodeName, SchoolId};
+use schulhof_wire::SchoolId;
 use std::{
     fs,
     io::Write as _,
-    net::{Ipv4Addr, SocketAddr},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
 };
-
-/// Which core, and as whom.
-#[derive(Debug, Args)]
-pub struct CoreArgs {
-    /// Folder of a system started by `up`: its core, its operator
-    #[arg(long, value_name = "DIR", default_value = DIR_DEFAULT)]
-    pub dir: PathBuf,
-    /// A core node; may be given for each, instead of --dir
-    #[arg(long = "core", value_name = "NAME=ADDR:PORT", value_parser = parse_core, requires = "operator")]
-    pub cores: Vec<Core>,
-    /// Folder with an operator's ca.pem, cert.pem and key.pem
-    #[arg(long, value_name = "DIR", requires = "cores")]
-    pub operator: Option<PathBuf>,
-}
 
 #[derive(Debug, Args)]
 pub struct BackupArgs {
@@ -56,10 +37,7 @@ pub struct BackupArgs {
     #[arg(long = "school", value_name = "SCHOOL")]
     pub schools: Vec<SchoolId>,
     #[command(flatten)]
-    pub core: CoreArgs,
-    /// Form of the answer
-    #[arg(short, long, value_enum, default_value_t = Output::Table)]
-    pub output: Output,
+    pub operate: OperateArgs,
 }
 
 #[derive(Debug, Args)]
@@ -77,11 +55,13 @@ pub struct RestoreArgs {
     #[arg(long = "school", value_name = "SCHOOL")]
     pub schools: Vec<SchoolId>,
     /// Read and check everything, write nothing; exit code 1 if something is damaged or missing
-    #[arg(long, required = true)]
+    #[arg(long)]
     pub verify: bool,
-    /// Form of the answer
-    #[arg(short, long, value_enum, default_value_t = Output::Table)]
-    pub output: Output,
+    /// Throw away what the core has of these schools
+    #[arg(long, requires = "schools", conflicts_with = "verify")]
+    pub replace: bool,
+    #[command(flatten)]
+    pub operate: OperateArgs,
 }
 
 #[derive(Debug, Args)]
@@ -107,7 +87,7 @@ pub fn key(args: &KeyArgs) -> anyhow::Result<ExitCode> {
 pub fn backup(args: BackupArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let report = runtime.block_on(async {
-        let (cores, secret) = connect(&args.core)?;
+        let (cores, secret) = connect(&args.operate)?;
         let known = cores.schools().await?;
         let schools = chosen(&args.schools, known.iter(), "is not served by this core")?;
         anyhow::ensure!(!schools.is_empty(), "this core serves no school");
@@ -115,7 +95,7 @@ pub fn backup(args: BackupArgs) -> anyhow::Result<ExitCode> {
         let sealer = Arc::new(Sealer::new(args.recipients, &secret));
         take::take(&cores, repository, sealer, schools).await
     })?;
-    match args.output {
+    match args.operate.output {
         Output::Json => say!("{}", serde_json::to_string_pretty(&report)?),
         Output::Table => {
             say!("run {}", report.run);
@@ -154,38 +134,14 @@ fn chosen<'a>(
     Ok(wanted.to_vec())
 }
 
-/// The core, and the operator's private key.
-fn connect(args: &CoreArgs) -> anyhow::Result<(Cores, Vec<u8>)> {
-    let (operator, nodes) = match &args.operator {
-        Some(operator) => (operator.clone(), args.cores.clone()),
-        None => (args.dir.join(OPERATOR).join("identity"), recorded(&args.dir)?),
-    };
-    let identity = identity::Identity::load_as(&operator, Role::Operator)?;
-    let secret = fs::read(operator.join(KEY_FILE))?;
-    let listen = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
-    let endpoint = Endpoint::bind(Options { listen, identity: &identity, data: None, alpns: &[] })?;
-    Ok((Cores::new(endpoint, nodes), secret))
-}
-
-fn recorded(dir: &Path) -> anyhow::Result<Vec<Core>> {
-    let record = Record::load(dir)?;
-    let cores = record.nodes.iter().filter(|node| node.kind == Kind::Core);
-    let cores: Vec<Core> = cores
-        .map(|node| {
-            let addr = node.url.strip_prefix("quic://").context("a core node without QUIC address")?.parse()?;
-            Ok(Core { name: NodeName::new(&node.name)?, addr })
-        })
-        .collect::<anyhow::Result<_>>()?;
-    anyhow::ensure!(!cores.is_empty(), "{}: no core node", dir.display());
-    Ok(cores)
-}
-
-/// What a check has found.
-#[derive(Debug, serde::Serialize)]
-struct Checked {
+/// What reading a run has come to.
+#[derive(Debug, Default, serde::Serialize)]
+struct Outcome {
     run: String,
     schools: Vec<SchoolId>,
     damages: Vec<Damage>,
+    restored: Vec<Restored>,
+    failed: Vec<Failed>,
 }
 
 pub fn restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
@@ -196,40 +152,75 @@ pub fn restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
         Some(run) => run.clone(),
         None => runs.last().cloned().with_context(|| format!("{}: no run in it", args.from.display()))?,
     };
-    let checked = match OpenRun::open(&reader, &identities, &taken) {
-        Ok(open) => check(&open, &args.schools)?,
-        Err(damage) => Checked { run: taken, schools: Vec::new(), damages: vec![damage] },
+    let outcome = match OpenRun::open(&reader, &identities, &taken) {
+        Err(damage) => Outcome { run: taken, damages: vec![damage], ..Outcome::default() },
+        Ok(open) if args.verify => check(&open, &args.schools)?,
+        Ok(open) => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+            runtime.block_on(into_core(&open, args))?
+        }
     };
-    match args.output {
-        Output::Json => say!("{}", serde_json::to_string_pretty(&checked)?),
+    let well = outcome.damages.is_empty() && outcome.failed.is_empty();
+    match args.operate.output {
+        Output::Json => say!("{}", serde_json::to_string_pretty(&outcome)?),
         Output::Table => {
-            for damage in &checked.damages {
+            for damage in &outcome.damages {
                 say!("{damage}");
             }
-            let verdict = if checked.damages.is_empty() { "whole" } else { "DAMAGED" };
-            say!("run {}: {} schools read, {verdict}", checked.run, checked.schools.len());
+            for failed in &outcome.failed {
+                say!("{}: NOT restored: {}", failed.school, failed.why);
+            }
+            for school in &outcome.restored {
+                say!("{}: restored up to entry {}, state {}", school.school, school.head, school.state_hash);
+            }
+            let verdict = if outcome.damages.is_empty() { "whole" } else { "DAMAGED" };
+            say!("run {}: {} schools read, {verdict}", outcome.run, outcome.schools.len());
         }
     }
-    Ok(if checked.damages.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn check(open: &OpenRun<'_>, wanted: &[SchoolId]) -> anyhow::Result<Checked> {
-    let run = &open.run;
+fn not_in_run(failed: &Failed) -> Damage {
+    Damage {
+        file: None,
+        school: Some(failed.school.clone()),
+        part: "the whole school".into(),
+        problem: format!("not in this backup: {}", failed.why),
+    }
+}
+
+/// The schools of the run that were asked for; and what is said of those that it does not hold.
+fn wanted<'a>(run: &'a Run, wanted: &[SchoolId]) -> anyhow::Result<(Vec<&'a SchoolRun>, Outcome)> {
     let known = run.schools.iter().map(|school| &school.school).chain(run.failed.iter().map(|failed| &failed.school));
     let schools = chosen(wanted, known, &format!("is not in run {}", run.taken))?;
-    let mut damages = Vec::new();
-    for school in &schools {
-        match run.schools.iter().find(|known| known.school == *school) {
-            Some(school) => damages.extend(open.check(school)),
-            None => damages.extend(run.failed.iter().filter(|failed| failed.school == *school).map(|failed| Damage {
-                file: None,
-                school: Some(failed.school.clone()),
-                part: "the whole school".into(),
-                problem: format!("not in this backup: {}", failed.why),
-            })),
+    let found = run.schools.iter().filter(|school| schools.contains(&school.school)).collect();
+    let failed = run.failed.iter().filter(|failed| schools.contains(&failed.school));
+    let damages = failed.map(not_in_run).collect();
+    Ok((found, Outcome { run: run.taken.clone(), schools, damages, ..Outcome::default() }))
+}
+
+fn check(open: &OpenRun<'_>, schools: &[SchoolId]) -> anyhow::Result<Outcome> {
+    let (schools, mut outcome) = wanted(&open.run, schools)?;
+    for school in schools {
+        outcome.damages.extend(open.check(school).err().unwrap_or_default());
+    }
+    Ok(outcome)
+}
+
+/// One school after the other; one that fails does not keep the others out.
+async fn into_core(open: &OpenRun<'_>, args: &RestoreArgs) -> anyhow::Result<Outcome> {
+    let (schools, mut outcome) = wanted(&open.run, &args.schools)?;
+    let (cores, _) = connect(&args.operate)?;
+    for school in schools {
+        match restore::restore(&cores, open, school, args.replace).await {
+            Ok(restored) => outcome.restored.push(restored),
+            Err(NotRestored::Damaged(damages)) => outcome.damages.extend(damages),
+            Err(NotRestored::Failed(error)) => {
+                outcome.failed.push(Failed { school: school.school.clone(), why: format!("{error:#}") });
+            }
         }
     }
-    Ok(Checked { run: run.taken.clone(), schools, damages })
+    Ok(outcome)
 }
 
 fn identities(path: &Path) -> anyhow::Result<Vec<Identity>> {

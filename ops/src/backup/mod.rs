@@ -12,18 +12,20 @@
 //!
 //! What it must not do: delete anything. An object is never changed once it is there; one that is cut is written anew.
 //!
-//! - [`client`]: the core's backup door
+//! - [`client`]: the core's backup door; [`connection`]: to it, from the command line
 //! - [`repository`]: the folder
 //! - [`manifest`]: what a run and a list say
 //! - [`take`]: a run
-//! - [`read`]: a run's schools, checked
+//! - [`read`]: a run's schools, checked; [`restore`]: back into a core
 //! - `command`: what is printed
 
 pub mod client;
 mod command;
+pub mod connection;
 pub mod manifest;
 pub mod read;
 pub mod repository;
+pub mod restore;
 mod seal;
 pub mod take;
 mod time;

@@ -99,12 +99,9 @@ impl<'a> OpenRun<'a> {
         })
     }
 
-    /// Reads a school to its end; gives everything that is wrong with it.
-    pub fn check(&self, school: &SchoolRun) -> Vec<Damage> {
-        let index = match self.index(school) {
-            Ok(index) => index,
-            Err(damage) => return vec![damage],
-        };
+    /// Reads a school to its end; what it is made of, or everything that is wrong with it.
+    pub fn check(&self, school: &SchoolRun) -> Result<Index, Vec<Damage>> {
+        let index = self.index(school).map_err(|damage| vec![damage])?;
         let mut damages = Vec::new();
         let mut sum = Sum::new(school.summary());
         for number in 0..index.parts.len() {
@@ -122,7 +119,7 @@ impl<'a> OpenRun<'a> {
                 problem,
             }));
         }
-        damages
+        if damages.is_empty() { Ok(index) } else { Err(damages) }
     }
 }
 

@@ -208,6 +208,12 @@ pub fn blob(key: &[u8]) -> BlobHash {
     hash.and_then(|text| text.parse().ok()).expect("a blob's key begins with its hash")
 }
 
+/// The first identifier of a key with two.
+pub fn first_id<T: std::str::FromStr>(key: &[u8]) -> T {
+    let end = key.iter().position(|b| *b == 0).unwrap_or(key.len());
+    std::str::from_utf8(&key[1..end]).ok().and_then(|text| text.parse().ok()).expect("keys hold identifiers only")
+}
+
 /// The last identifier of a key.
 pub fn last_id<T: std::str::FromStr>(key: &[u8]) -> T {
     let start = key.iter().position(|b| *b == 0).map_or(1, |zero| zero + 1);

@@ -10,10 +10,12 @@
 //! - `key`, `record`: layout of the store: ordered keys, versioned values
 //! - [`store`]: the key-value trait, in memory and as an overlay
 //! - [`view`]: what an account may see, read from a store
+//! - [`export`]: the store's records in words
 //! - [`reject`]: stable reasons of rejection
 
 pub mod apply;
 mod effect;
+pub mod export;
 mod key;
 pub mod op;
 mod record;

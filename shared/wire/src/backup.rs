@@ -3,7 +3,10 @@
 //! One stream per question. What a school is made of is opaque here: chunks as the core encodes them, each with its own version and
 //! checksum, of which a dump has `Begin`, any number of others, and `End` with hashes over everything.
 
-use crate::id::{NodeName, SchoolId};
+use crate::{
+    blob::BlobHash,
+    id::{LogIndex, NodeName, SchoolId},
+};
 use serde::{Deserialize, Serialize};
 
 /// Operator to core: backups.
@@ -21,6 +24,15 @@ pub enum ToCore {
     /// A school as it is now: state and entries. The leader of its group answers, which has applied all that was committed
     /// before.
     Dump { version: u16, school: SchoolId },
+    /// The school shall have a place in the core, if it has none. The leader of the meta group answers.
+    Place { version: u16, school: SchoolId },
+    /// A dump is to be loaded: after [`FromCore::Ready`] the chunks follow as [`ToCore::Chunk`], on the same stream, from `Begin` to
+    /// `End`. `replace`: what is there is thrown away. The leader of its group answers.
+    Load { version: u16, school: SchoolId, replace: bool },
+    /// Part of a dump.
+    Chunk { bytes: Vec<u8> },
+    /// The school was loaded at that epoch and is to be served there. The leader of the meta group answers.
+    Serve { version: u16, school: SchoolId, epoch: u64 },
 }
 
 /// From the core.
@@ -36,6 +48,13 @@ pub enum FromCore {
     Redirect { leader: Option<NodeName> },
     /// Too many dumps are under way on this node.
     Busy { retry_after_ms: u32 },
-    /// Not ever. `code` is stable: `wrong-role`, `unknown-school`, `version`, `malformed`.
+    /// Not ever. `code` is stable: `wrong-role`, `unknown-school`, `version`, `malformed`; to [`ToCore::Load`] also `not-empty`, `damaged`,
+    /// `moved`, `not-in-order`; to [`ToCore::Serve`] also `epoch`.
     Refused { code: String, detail: String },
+    /// Chunks are taken.
+    Ready,
+    /// The school is loaded, and nothing is taken for it until it is served. Head and state hash are of what stands in the core's tables.
+    Loaded { epoch: u64, head: LogIndex, state_hash: BlobHash },
+    /// To [`ToCore::Place`] and [`ToCore::Serve`].
+    Done,
 }

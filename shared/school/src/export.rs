@@ -1,0 +1,126 @@
+//! The store's records in words, one by one in the order of their keys: for a school's or a person's data in a readable form.
+//!
+//! What it must not do: give away how somebody signs in. Passwords have no form here, whoever asks.
+
+use crate::{
+    apply::Position,
+    key,
+    op::{Actor, Attachment, GroupKind, Role},
+    record::{self, Account, Attachments, Conference, Device, Group, Member, Message, Room, School},
+    view::RoomKind,
+};
+use schulhof_wire::{AccountId, ConferenceId, DeviceId, GroupId, Hlc, LogIndex, RoomId, Seq};
+use serde::Serialize;
+
+/// One record. Fields as in operations and views.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Exported {
+    School {
+        name: String,
+    },
+    Account {
+        account: AccountId,
+        login: String,
+        name: String,
+        role: Role,
+        locked: bool,
+    },
+    /// Somebody's browser, or a door.
+    Device {
+        device: DeviceId,
+        owner: Actor,
+        last: Seq,
+    },
+    Group {
+        group: GroupId,
+        name: String,
+        kind: GroupKind,
+    },
+    GroupMember {
+        account: AccountId,
+        group: GroupId,
+    },
+    Room {
+        room: RoomId,
+        kind: RoomKind,
+        name: String,
+        between: Vec<AccountId>,
+    },
+    RoomMember {
+        room: RoomId,
+        account: AccountId,
+        read_upto: LogIndex,
+    },
+    Message {
+        room: RoomId,
+        index: LogIndex,
+        device: DeviceId,
+        seq: Seq,
+        author: AccountId,
+        at: Hlc,
+        text: String,
+    },
+    /// Of the message with that index.
+    Attachments {
+        room: RoomId,
+        index: LogIndex,
+        attachments: Vec<Attachment>,
+    },
+    Conference {
+        conference: ConferenceId,
+        room: RoomId,
+        title: String,
+        opened_by: AccountId,
+        at: Hlc,
+        open: bool,
+    },
+}
+
+/// A record of a confirmed state. `None`: it says nothing that others do not say (indices, marks of the log), or is secret.
+///
+/// # Panics
+/// If the value is damaged: whoever read it has checked its hash.
+pub fn export(key: &[u8], value: &[u8]) -> Option<Exported> {
+    let exported = match *key.first()? {
+        b's' => Exported::School { name: record::decode::<School>(value).name },
+        b'a' => {
+            let Account { login, name, role, locked } = record::decode(value);
+            Exported::Account { account: key::last_id(key), login, name, role, locked }
+        }
+        b'd' => {
+            let Device { seq, owner } = record::decode(value);
+            Exported::Device { device: key::last_id(key), owner, last: Seq(seq) }
+        }
+        b'g' => {
+            let Group { name, kind } = record::decode(value);
+            Exported::Group { group: key::last_id(key), name, kind }
+        }
+        b'G' => Exported::GroupMember { account: key::first_id(key), group: key::last_id(key) },
+        b'r' => {
+            let Room { kind, name, pair, .. } = record::decode(value);
+            let between = pair.map_or_else(Vec::new, |(a, b)| vec![a, b]);
+            Exported::Room { room: key::last_id(key), kind, name, between }
+        }
+        b'm' => {
+            let Member { read_upto, .. } = record::decode(value);
+            Exported::RoomMember { room: key::first_id(key), account: key::last_id(key), read_upto }
+        }
+        b't' => {
+            let Position::Confirmed(index) = key::position(key) else { return None };
+            let Message { device, seq, author, at, text, .. } = record::decode(value);
+            Exported::Message { room: key::first_id(key), index, device, seq, author, at, text }
+        }
+        b'x' => {
+            let Position::Confirmed(index) = key::position(key) else { return None };
+            let Attachments(attachments) = record::decode(value);
+            Exported::Attachments { room: key::first_id(key), index, attachments }
+        }
+        b'c' => {
+            let Conference { room, title, opened_by, at, open, .. } = record::decode(value);
+            Exported::Conference { conference: key::last_id(key), room, title, opened_by, at, open }
+        }
+        _ => return None,
+    };
+    Some(exported)
+}

@@ -51,7 +51,12 @@ pub struct Config {
     /// Where blobs and snapshots are kept. Default: a folder in the data.
     #[serde(default)]
     pub objects: crate::objects::Config,
-    /// All core nodes, this one among them; the same on all nodes, 1 to 7, better odd. Read when the core begins.
+    /// This node is added to a core that exists: `node` names nodes of that, and not this one, which waits until
+    /// `schulhof node add` has been called. Default false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub join: bool,
+    /// All core nodes, this one among them; the same on all nodes, 1 to 7, better odd. Read when the core begins; later
+    /// the meta group knows them (`schulhof node list`).
     #[serde(rename = "node", default)]
     pub nodes: Vec<Node>,
     /// Schools, and in which group each one's log is. Taken over by the meta group when it begins, and later when it does not
@@ -117,8 +122,10 @@ pub enum ConfigProblem {
     Nodes(usize),
     #[error("node: ids begin at 1, and ids, names and addresses stand for one node each; see {0}")]
     NodeTwice(NodeName),
-    #[error("node: {0} itself is not among the core nodes")]
+    #[error("node: {0} itself is not among the core nodes; if it is to be added to them, say `join = true`")]
     NotAmongNodes(NodeName),
+    #[error("join: {0} is among the core nodes already")]
+    Joins(NodeName),
     #[error("school: {0} is there twice")]
     SchoolTwice(SchoolId),
     #[error("school: {school} is in group {group}, but groups are 1 to {groups}")]
@@ -150,8 +157,10 @@ impl Config {
                 return Err(ConfigProblem::NodeTwice(node.name.clone()));
             }
         }
-        if !names.contains(&self.name) {
-            return Err(ConfigProblem::NotAmongNodes(self.name.clone()));
+        match (names.contains(&self.name), self.join) {
+            (false, false) => return Err(ConfigProblem::NotAmongNodes(self.name.clone())),
+            (true, true) => return Err(ConfigProblem::Joins(self.name.clone())),
+            _ => {}
         }
         let mut schools = BTreeSet::new();
         for School { id, group, .. } in &self.schools {
@@ -213,7 +222,8 @@ mod tests {
         assert!(changed(|c| c.groups = 65).starts_with("groups: "));
         assert!(changed(|c| c.heartbeat_ms = 1).starts_with("heartbeat_ms: 20 to 5000"));
         assert!(changed(|c| c.nodes.clear()).starts_with("node: name 1 to 7"));
-        assert!(changed(|c| c.nodes[0].name = NodeName::new("core-2").unwrap()).ends_with("not among the core nodes"));
+        assert!(changed(|c| c.nodes[0].name = NodeName::new("core-2").unwrap()).contains("not among the core nodes"));
+        assert!(changed(|c| c.join = true).ends_with("core-1 is among the core nodes already"));
         assert!(changed(|c| c.nodes.push(c.nodes[0].clone())).contains("see core-1"));
         assert!(changed(|c| c.schools.push(c.schools[0].clone())).contains("nord is there twice"));
     }

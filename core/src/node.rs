@@ -10,7 +10,6 @@ use crate::{
     objects::Objects,
     raft::{self, Groups, Member, Peers, Settings},
 };
-use anyhow::Context as _;
 use schulhof_net::{
     datadir::{self, DataDir},
     identity::{Identity, PeerIdentity, Role},
@@ -81,15 +80,18 @@ impl Node {
             own = own.or((node.name == config.name).then_some(node.id));
             members.push(Member { id: node.id, identity, address: node.addr });
         }
-        let own = own.context("this node is not among the core nodes")?;
-        let peers = Arc::new(Peers::new(endpoint.clone(), own, members));
+        let (own, founders) = match own {
+            Some(own) => (own, members.clone()),
+            None => (raft::own_number(data.path(), &endpoint, members.clone(), config.groups).await?, Vec::new()),
+        };
+        let peers = Arc::new(Peers::new(endpoint.clone(), own, members.clone()));
         let settings = Settings {
             groups: config.groups,
             heartbeat_ms: config.heartbeat_ms,
             purge_every: config.purge_every,
             state_cache_len: config.state_cache_mib << 20,
         };
-        let groups = Groups::open(data.path(), peers, settings).await?;
+        let groups = Groups::open(data.path(), peers, founders, settings).await?;
         let silence_max = Duration::from_millis(config.heartbeat_ms * QUORUM_SILENCE_HEARTBEATS);
         let door = Arc::new(Door::new(groups.clone(), silence_max));
         let admin = Arc::new(AdminDoor::new(groups.clone()));
@@ -106,11 +108,14 @@ impl Node {
 
         let backup = Arc::new(backup::Door::new(groups.clone()));
         let doors = Doors { groups: groups.clone(), sync: door.clone(), blobs, admin, backup };
-        let tending = groups.clone();
+        let (tending, tending_members) = (groups.clone(), groups.clone());
         let tasks = vec![
             tokio::spawn(accept(endpoint.clone(), doors)),
             tokio::spawn(meta::begin(groups.clone(), config.clone())),
             tokio::spawn(meta::drive(groups.clone())),
+            tokio::spawn(meta::watch(groups.clone())),
+            tokio::spawn(know_peers(groups.clone(), members)),
+            tokio::spawn(async move { tending_members.tend_members().await }),
             tokio::spawn(async move { tending.tend().await }),
         ];
         let name = config.name.to_string();
@@ -202,6 +207,27 @@ async fn accept(endpoint: Endpoint, doors: Doors) {
     }
 }
 
+/// The nodes of this core are those that the meta group knows, once it is known here. Where one is, the configuration may
+/// know better: addresses there can be changed while all nodes are stopped.
+async fn know_peers(groups: Arc<Groups>, configured: Vec<Member>) {
+    let mut view = groups.view();
+    loop {
+        let now = view.borrow_and_update().clone();
+        if now.has_begun() {
+            let here = now.nodes.values().filter(|node| node.state != meta::NodeState::Gone);
+            let member = |node: &meta::Node| {
+                let identity = PeerIdentity::new(Role::Core, node.name.as_str()).ok()?;
+                let known = configured.iter().find(|member| member.id == node.id && member.identity == identity);
+                Some(Member { id: node.id, address: known.map_or(node.address, |member| member.address), identity })
+            };
+            groups.peers().learn(here.filter_map(member).collect());
+        }
+        if view.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 fn readiness(groups: &Groups) -> Readiness {
     let leaderless = groups.status().into_iter().filter(|group| group.leader.is_none());
     let mut reasons: Vec<String> = leaderless.map(|group| format!("group {} has no leader", group.group)).collect();
@@ -226,12 +252,17 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     config.check()?;
     let stopping = observe::shutdown_signal();
     let admin = Admin::bind(config.admin)?;
-    let node = Node::start(config).await?;
+    tokio::pin!(stopping);
+    // A node that joins may wait long for being added.
+    let node = tokio::select! {
+        node = Node::start(config) => node?,
+        () = &mut stopping => return Ok(()),
+    };
     let (for_ready, for_status) = (node.groups.clone(), (node.name.clone(), node.groups.clone(), node.door.clone()));
     let serving =
         admin.serve(move || readiness(&for_ready), move || status(&for_status.0, &for_status.1, &for_status.2));
     let result = tokio::select! {
-        () = stopping => Ok(()),
+        () = &mut stopping => Ok(()),
         reason = node.failed() => Err(anyhow::anyhow!(reason)),
     };
     drop(serving);

@@ -6,8 +6,12 @@ use crate::{
     node, operate, status, up,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use schulhof_wire::SchoolId;
-use std::{net::IpAddr, path::PathBuf, process::ExitCode};
+use schulhof_wire::{NodeName, SchoolId};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 /// Where `up` keeps everything, below the working folder.
 pub const DIR_DEFAULT: &str = ".schulhof";
@@ -34,6 +38,9 @@ pub enum Command {
     Up(UpArgs),
     /// Show how a system started by `up` is; exit code 1 unless all nodes are ready
     Status(StatusArgs),
+    /// Nodes of a running core: list, add, drain, remove, replace
+    #[command(subcommand)]
+    Node(NodeCommand),
     /// Schools of a running core: list, add, move to another group
     #[command(subcommand)]
     School(SchoolCommand),
@@ -61,6 +68,63 @@ pub struct OperateArgs {
     /// Form of the answer
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum NodeCommand {
+    /// Show all nodes, and in how many groups each one votes, learns and leads
+    List(OperateArgs),
+    /// Add a node that has been started with `join = true`; ends when it votes in all groups
+    Add(NodeAddArgs),
+    /// Have a node lead nothing any more, before it is stopped for a while; ends when it leads nothing
+    Drain(NodeChangeArgs),
+    /// Let a drained node lead again
+    Serve(NodeChangeArgs),
+    /// Take a node out of all groups; ends when it can be switched off
+    Remove(NodeChangeArgs),
+    /// Add a node, and take another one out when the new one votes
+    Replace(NodeReplaceArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct NodeAddArgs {
+    /// Name, as in its certificate
+    pub node: NodeName,
+    /// Where the others reach it (QUIC on UDP)
+    #[arg(long, value_name = "IP:PORT")]
+    pub addr: SocketAddr,
+    /// Only say what stands against it
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub operate: OperateArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct NodeReplaceArgs {
+    /// Node that goes, dead or alive
+    pub node: NodeName,
+    /// Node that comes, with another name
+    #[arg(long, value_name = "NODE")]
+    pub with: NodeName,
+    /// Where the others reach the new one (QUIC on UDP)
+    #[arg(long, value_name = "IP:PORT")]
+    pub addr: SocketAddr,
+    /// Only say what stands against it
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub operate: OperateArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct NodeChangeArgs {
+    pub node: NodeName,
+    /// Only say what stands against it
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub operate: OperateArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -177,6 +241,7 @@ impl Command {
             Self::Media(_) => c"schulhof-media",
             Self::Up(_) => c"schulhof-up",
             Self::Status(_)
+            | Self::Node(_)
             | Self::School(_)
             | Self::Backup(_)
             | Self::BackupKey(_)
@@ -195,6 +260,7 @@ impl Command {
             Self::Media(_) => "media",
             Self::Up(_) => "up",
             Self::Status(_) => "status",
+            Self::Node(_) => "node",
             Self::School(_) => "school",
             Self::Backup(_) => "backup",
             Self::BackupKey(_) => "backup-key",
@@ -220,6 +286,7 @@ impl Cli {
             Command::Media(args) => node::run(&args, schulhof_net::media::run),
             Command::Up(args) => up::command(args),
             Command::Status(args) => status::command(&args),
+            Command::Node(command) => operate::node::command(command),
             Command::School(command) => operate::school::command(command),
             Command::Backup(args) => backup::backup(args),
             Command::BackupKey(args) => backup::key(&args),

@@ -4,6 +4,7 @@
 //! may be old (what it reads, it reads as the leader and after a read index), or decide anything that the meta group's state
 //! machine decides.
 
+mod node;
 mod school;
 
 use crate::raft::{
@@ -87,6 +88,9 @@ impl AdminDoor {
         let answered = match ask {
             Ask::Schools => self.schools().await,
             Ask::SchoolAdd { school, name, group } => self.school_add(school, name, group).await,
+            Ask::Nodes => self.nodes().await,
+            Ask::NodeAdd { name, address, replaces, dry_run } => self.node_add(name, address, replaces, dry_run).await,
+            Ask::NodeChange { name, change, dry_run } => self.node_change(name, change, dry_run).await,
             Ask::SchoolMove { school, to, dry_run } => self.school_move(school, Group(to), dry_run).await,
         };
         answered.unwrap_or_else(|instead| instead)
@@ -131,8 +135,8 @@ impl AdminDoor {
     }
 
     fn leader(&self, id: NodeId) -> Option<Leader> {
-        let member = self.groups.peers().members().find(|member| member.id == id)?;
-        Some(Leader { name: member.identity.name.clone(), address: member.address })
+        let member = self.groups.peers().member(id)?;
+        Some(Leader { name: member.identity.name, address: member.address })
     }
 }
 

@@ -34,8 +34,7 @@ impl Folders {
     }
 
     fn members(&self) -> Vec<Member> {
-        let own = self.0.peers.own();
-        self.0.peers.members().filter(|member| member.id != own).cloned().collect()
+        self.0.peers.members()
     }
 
     async fn connection(&self, to: &NodeName) -> Result<quinn::Connection, String> {

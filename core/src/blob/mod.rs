@@ -62,7 +62,7 @@ impl BlobDoor {
         let (who, streams_max) = match (peer.role, peer.school()) {
             (Role::Box, Some(school)) => (Who::Box(school), STREAMS_MAX),
             (Role::Gateway, _) => (Who::Gateway, STREAMS_OF_MANY_MAX),
-            (Role::Core, _) if self.peers.knows(&peer) => (Who::Core, STREAMS_OF_MANY_MAX),
+            (Role::Core, _) if self.peers.number(&peer).is_some() => (Who::Core, STREAMS_OF_MANY_MAX),
             (Role::Operator, _) => (Who::Operator, STREAMS_MAX),
             _ => {
                 count_refused("wrong-role");

@@ -1,7 +1,7 @@
 //! The meta group's first entries: nodes and schools of the configuration, proposed by whichever node leads. They are the
 //! beginning and not the truth: later only a school that is not known yet is taken from there.
 
-use super::{MetaAnswer, MetaCommand, NewSchool, Node};
+use super::{MetaAnswer, MetaCommand, NewSchool, Node, NodeState};
 use crate::{
     config::Config,
     raft::{
@@ -22,7 +22,14 @@ pub async fn begin(groups: Arc<Groups>, config: Config) {
         .iter()
         .map(|s| NewSchool { school: s.id.clone(), name: s.name.clone(), group: Some(Group(s.group)) })
         .collect();
-    let nodes = config.nodes.iter().map(|n| Node { id: n.id, name: n.name.clone(), address: n.addr }).collect();
+    let node = |n: &crate::config::Node| Node {
+        id: n.id,
+        name: n.name.clone(),
+        address: n.addr,
+        state: NodeState::Active,
+        replaces: None,
+    };
+    let nodes = config.nodes.iter().map(node).collect();
     let begin = MetaCommand::Begin { groups: config.groups, nodes, schools: schools.clone() };
     loop {
         let next = {

@@ -7,16 +7,19 @@
 //! - `state`: commands and records, pure
 //! - `view`: the records in memory, for whoever looks up
 //! - `begin`: the first entries, from the configuration
+//! - `nodes`: core nodes that come and go
 //! - `moves`: carrying a school from one group to another
 
 mod begin;
 mod moves;
+mod nodes;
 mod state;
 mod view;
 
 pub use begin::begin;
 pub use moves::drive;
-pub use state::{MetaAnswer, MetaCommand, Moving, NewSchool, Node, School, apply, try_out};
+pub use nodes::watch;
+pub use state::{MetaAnswer, MetaCommand, Moving, NewSchool, Node, NodeState, School, apply, try_out};
 pub use view::View;
 
 /// Schools that one core can have: its view is in the memory of each node, some 200 bytes for each, and

@@ -48,6 +48,16 @@ pub enum MetaCommand {
         group: Group,
         epoch: Epoch,
     },
+    /// A node that is to be in all groups; when it is, the one that it replaces leaves.
+    NodeAdd {
+        name: NodeName,
+        address: SocketAddr,
+        replaces: Option<NodeName>,
+    },
+    NodeState {
+        id: NodeId,
+        state: NodeState,
+    },
 }
 
 /// What became of a command. `code` is stable.
@@ -55,6 +65,7 @@ pub enum MetaCommand {
 pub enum MetaAnswer {
     Done,
     School(School),
+    Node(Node),
     Refused { code: String, detail: String },
 }
 
@@ -94,6 +105,35 @@ pub struct Node {
     pub id: NodeId,
     pub name: NodeName,
     pub address: SocketAddr,
+    pub state: NodeState,
+    /// Whom it replaces.
+    pub replaces: Option<NodeId>,
+}
+
+/// What is wanted of a node. Add variants at the end only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NodeState {
+    /// It is to vote in all groups, and does not in all yet.
+    Joining,
+    Active,
+    /// It votes and leads nothing.
+    Draining,
+    /// It is to be in no group.
+    Leaving,
+    /// It is in none. Its number is never used again.
+    Gone,
+}
+
+impl NodeState {
+    /// Whether it shall be in the groups.
+    pub fn is_member(self) -> bool {
+        matches!(self, Self::Joining | Self::Active | Self::Draining)
+    }
+
+    fn may_become(self, next: Self) -> bool {
+        use NodeState::{Active, Draining, Gone, Joining, Leaving};
+        matches!((self, next), (Joining | Draining, Active | Leaving) | (Active, Draining | Leaving) | (Leaving, Gone))
+    }
 }
 
 /// Takes one command. All replicas come to the same records and the same answer.
@@ -105,7 +145,7 @@ pub fn apply(kv: &mut dyn KvMut, command: &MetaCommand) -> MetaAnswer {
             }
             put(kv, BEGUN, groups);
             for node in nodes {
-                put(kv, &key(NODES, &format!("{:020}", node.id)), node);
+                put_node(kv, node);
             }
             for school in schools {
                 if let refused @ MetaAnswer::Refused { .. } = add_school(kv, school) {
@@ -115,6 +155,8 @@ pub fn apply(kv: &mut dyn KvMut, command: &MetaCommand) -> MetaAnswer {
             MetaAnswer::Done
         }
         MetaCommand::SchoolAdd(school) => add_school(kv, school),
+        MetaCommand::NodeAdd { name, address, replaces } => add_node(kv, name, *address, replaces.as_ref()),
+        MetaCommand::NodeState { id, state } => set_node(kv, *id, *state),
         MetaCommand::Move { school, to } => move_school(kv, school, *to),
         MetaCommand::Moved { school, epoch } => change(kv, school, |found| match found.moving {
             Some(Moving::To { group }) if found.epoch.next() == *epoch => {
@@ -208,6 +250,59 @@ fn restored(kv: &mut dyn KvMut, id: &SchoolId, group: Group, epoch: Epoch) -> Me
     MetaAnswer::Done
 }
 
+fn add_node(kv: &mut dyn KvMut, name: &NodeName, address: SocketAddr, replaces: Option<&NodeName>) -> MetaAnswer {
+    let known = nodes(kv);
+    let here = |node: &&Node| node.state != NodeState::Gone;
+    if groups_of(kv).is_none() {
+        return refused("not-begun", "the meta group has not begun");
+    }
+    if known.values().filter(here).any(|node| node.name == *name || node.address == address) {
+        return refused(
+            "node-exists",
+            format!("a node with the name {name} or the address {address} is there already"),
+        );
+    }
+    let replaced = match replaces {
+        None => None,
+        Some(old) => match known.values().filter(here).find(|node| node.name == *old) {
+            Some(node) if node.state != NodeState::Leaving => Some(node.id),
+            _ => return refused("unknown-node", format!("there is no core node {old} that could be replaced")),
+        },
+    };
+    if known.values().any(|node| node.state == NodeState::Joining) {
+        return refused("node-joining", "another node is joining: one after the other");
+    }
+    let id = known.keys().next_back().map_or(1, |last| last + 1);
+    let node = Node { id, name: name.clone(), address, state: NodeState::Joining, replaces: replaced };
+    put_node(kv, &node);
+    MetaAnswer::Node(node)
+}
+
+fn set_node(kv: &mut dyn KvMut, id: NodeId, state: NodeState) -> MetaAnswer {
+    let Some(mut node) = nodes(kv).remove(&id) else {
+        return refused("unknown-node", format!("there is no core node number {id}"));
+    };
+    if node.state == state {
+        return MetaAnswer::Node(node);
+    }
+    if !node.state.may_become(state) {
+        let detail = format!("{} is {:?} and cannot become {state:?}", node.name, node.state);
+        return refused("node-state", detail);
+    }
+    if state == NodeState::Active
+        && let Some(old) = node.replaces.take()
+    {
+        set_node(kv, old, NodeState::Leaving);
+    }
+    node.state = state;
+    put_node(kv, &node);
+    MetaAnswer::Node(node)
+}
+
+fn put_node(kv: &mut dyn KvMut, node: &Node) {
+    put(kv, &key(NODES, &format!("{:020}", node.id)), node);
+}
+
 fn key(kind: &str, name: &str) -> Vec<u8> {
     [kind.as_bytes(), name.as_bytes()].concat()
 }
@@ -253,7 +348,7 @@ pub(super) fn schools(kv: &dyn Kv) -> BTreeMap<SchoolId, School> {
     schools.filter_map(|(name, school)| Some((SchoolId::new(name).ok()?, school))).collect()
 }
 
-pub(super) fn nodes(kv: &dyn Kv) -> BTreeMap<NodeId, Node> {
+pub(super) fn nodes(kv: &(impl Kv + ?Sized)) -> BTreeMap<NodeId, Node> {
     all::<Node>(kv, NODES).into_iter().map(|(_, node)| (node.id, node)).collect()
 }
 
@@ -268,7 +363,13 @@ mod tests {
 
     fn begun() -> MemoryKv {
         let mut kv = MemoryKv::default();
-        let node = Node { id: 1, name: NodeName::new("core-1").unwrap(), address: ([127, 0, 0, 1], 7101).into() };
+        let node = Node {
+            id: 1,
+            name: NodeName::new("core-1").unwrap(),
+            address: ([127, 0, 0, 1], 7101).into(),
+            state: NodeState::Active,
+            replaces: None,
+        };
         let begin = MetaCommand::Begin { groups: 2, nodes: vec![node], schools: vec![new("nord", Some(2))] };
         assert_eq!(apply(&mut kv, &begin), MetaAnswer::Done);
         kv
@@ -307,7 +408,7 @@ mod tests {
         let mut does = |command: &MetaCommand| match apply(&mut kv, command) {
             MetaAnswer::School(School { group, epoch, moving, .. }) => Ok((group.0, epoch.0, moving)),
             MetaAnswer::Refused { code, .. } => Err(code),
-            MetaAnswer::Done => panic!("a school is answered"),
+            other => panic!("a school is answered, not {other:?}"),
         };
         let to = |group| MetaCommand::Move { school: school.clone(), to: Group(group) };
         let moved = |epoch| MetaCommand::Moved { school: school.clone(), epoch: Epoch(epoch) };
@@ -343,6 +444,36 @@ mod tests {
         assert_eq!(restored(&nord, 1, 5), "moved");
         assert_eq!(restored(&SchoolId::new("west").unwrap(), 1, 2), "unknown-school");
         assert_eq!(schools(&kv)[&nord].epoch, Epoch(4));
+    }
+
+    #[test]
+    fn a_node_that_is_replaced_leaves_when_the_other_one_is_there_and_numbers_are_never_used_again() {
+        let mut kv = begun();
+        let name = |name: &str| NodeName::new(name).unwrap();
+        let mut does = |command: &MetaCommand| match apply(&mut kv, command) {
+            MetaAnswer::Node(node) => Ok((node.id, node.state)),
+            MetaAnswer::Refused { code, .. } => Err(code),
+            other => panic!("a node is answered, not {other:?}"),
+        };
+        let add = |new: &str, port: u16, replaces: Option<&str>| MetaCommand::NodeAdd {
+            name: name(new),
+            address: ([127, 0, 0, 1], port).into(),
+            replaces: replaces.map(name),
+        };
+        let set = |id, state| MetaCommand::NodeState { id, state };
+        assert_eq!(does(&add("core-1", 9, None)), Err("node-exists".into()));
+        assert_eq!(does(&add("core-2", 7101, None)), Err("node-exists".into()));
+        assert_eq!(does(&add("core-2", 7102, Some("core-9"))), Err("unknown-node".into()));
+        assert_eq!(does(&add("core-2", 7102, Some("core-1"))), Ok((2, NodeState::Joining)));
+        assert_eq!(does(&add("core-3", 7103, None)), Err("node-joining".into()));
+        assert_eq!(does(&set(2, NodeState::Active)), Ok((2, NodeState::Active)));
+        assert_eq!(does(&set(1, NodeState::Active)), Err("node-state".into()), "it is leaving by now");
+        assert_eq!(does(&set(1, NodeState::Gone)), Ok((1, NodeState::Gone)));
+        assert_eq!(
+            does(&add("core-1", 7101, None)),
+            Ok((3, NodeState::Joining)),
+            "the name is free, the number is not"
+        );
     }
 
     #[test]

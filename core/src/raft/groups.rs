@@ -3,7 +3,7 @@
 use super::{
     message::{Request, Response},
     network::Network,
-    peers::Peers,
+    peers::{Member, Peers},
     rejoin::Rejoin,
     types::{Answer, Command, Group, META, NodeId, Raft},
 };
@@ -19,7 +19,13 @@ use openraft::{
     errors::{ClientWriteError, LinearizableReadError, RaftError},
     storage::RaftLogStorage,
 };
-use std::{collections::BTreeMap, io, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{sync::watch, time::timeout};
 
 /// Heartbeats that a follower misses before it asks for votes: at least, at most.
@@ -86,8 +92,6 @@ pub struct GroupHandle {
     pub store: Arc<Store>,
     pub(super) machine: Machine,
     pub(super) rejoin: Rejoin,
-    /// Which node leads when all are well: groups are spread over the nodes.
-    home: NodeId,
 }
 
 /// Why a group did not take a command, or cannot say how far it is.
@@ -118,11 +122,18 @@ pub struct Groups {
     peers: Arc<Peers>,
     log: Log,
     settings: Settings,
+    /// The nodes on which groups begin that do not exist anywhere: those of the configuration. Empty: they exist.
+    founders: Vec<Member>,
 }
 
 impl Groups {
     /// Opens log and state in the folder and starts the groups.
-    pub async fn open(dir: &Path, peers: Arc<Peers>, settings: Settings) -> io::Result<Arc<Self>> {
+    pub async fn open(
+        dir: &Path,
+        peers: Arc<Peers>,
+        founders: Vec<Member>,
+        settings: Settings,
+    ) -> io::Result<Arc<Self>> {
         let raft_config = settings.raft().map_err(|e| io::Error::other(format!("Raft's settings: {e}")))?;
         let numbers: Vec<Group> = (META.0..=settings.groups).map(Group).collect();
         let received = dir.join("received");
@@ -137,7 +148,6 @@ impl Groups {
         let open = move || Log::open(&log_dir, log_groups, options);
         let log = tokio::task::spawn_blocking(open).await.map_err(io::Error::other)??;
 
-        let members: Vec<NodeId> = peers.members().map(|member| member.id).collect();
         let mut handles = BTreeMap::new();
         for &group in &numbers {
             let path = dir.join("state").join(format!("group-{group}.redb"));
@@ -160,14 +170,36 @@ impl Groups {
             let raft = Raft::new(peers.own(), raft_config.clone(), network, group_log, machine.clone())
                 .await
                 .map_err(|e| io::Error::other(format!("group {group}: {e}")))?;
-            let home = members[(group.0 as usize + members.len() - 1) % members.len()];
-            handles.insert(group, GroupHandle { raft, store, machine, rejoin, home });
+            handles.insert(group, GroupHandle { raft, store, machine, rejoin });
         }
-        Ok(Arc::new(Self { handles, peers, log, settings }))
+        Ok(Arc::new(Self { handles, peers, log, settings, founders }))
     }
 
     pub fn get(&self, group: Group) -> Option<&GroupHandle> {
         self.handles.get(&group)
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = (Group, &GroupHandle)> {
+        self.handles.iter().map(|(group, handle)| (*group, handle))
+    }
+
+    /// Whether this node was added to others and has not heard from the meta group yet.
+    pub fn is_new(&self) -> bool {
+        self.founders.is_empty() && !self.view().borrow().has_begun()
+    }
+
+    /// How many data groups there are.
+    pub fn data_groups(&self) -> u32 {
+        self.settings.groups
+    }
+
+    /// Which of these nodes answer now; this one does.
+    pub async fn answering(&self, nodes: impl Iterator<Item = NodeId>) -> BTreeSet<NodeId> {
+        let own = self.peers.own();
+        let ask =
+            async |id: NodeId| (id == own || self.peers.call(id, META, &Request::Probe).await.is_ok()).then_some(id);
+        join_all(nodes.map(ask)).await.into_iter().flatten().collect()
     }
 
     /// The meta group's records as applied here, now and from now on.
@@ -279,8 +311,10 @@ impl Groups {
             every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 every.tick().await;
+                let view = self.view().borrow().clone();
                 for (&group, handle) in &self.handles {
-                    self.give_lead_home(group, handle, steady.entry(group).or_insert(0)).await;
+                    let homes = self.homes(group, &view);
+                    self.give_lead_home(group, handle, homes, steady.entry(group).or_insert(0)).await;
                     let store = handle.store.clone();
                     // A failure shows at the next apply too, and there it ends the node.
                     if let Ok(Err(e)) = tokio::task::spawn_blocking(move || store.make_durable_if_due()).await {
@@ -296,8 +330,12 @@ impl Groups {
     /// Waits until the group has begun; begins it if a majority says that nothing exists.
     async fn begin(&self, group: Group, handle: &GroupHandle) {
         let members: BTreeMap<NodeId, BasicNode> =
-            self.peers.members().map(|m| (m.id, BasicNode::new(m.address.to_string()))).collect();
-        let mine = handle.home == self.peers.own();
+            self.founders.iter().map(|m| (m.id, BasicNode::new(m.address.to_string()))).collect();
+        if members.is_empty() {
+            return;
+        }
+        let own = self.peers.own();
+        let mine = members.keys().nth((group.0 as usize + members.len() - 1) % members.len()) == Some(&own);
         // Nodes that stand in for the home node wait, each for longer than the one before it.
         let turn = members.keys().position(|id| *id == self.peers.own()).unwrap_or(0) as u32;
         let patience = if mine { Duration::ZERO } else { self.settings.election_max() * BEGIN_PATIENCE * (turn + 1) };
@@ -328,23 +366,30 @@ impl Groups {
     }
 
     /// Hands the lead to the group's home node once that has been up to date for a while.
-    async fn give_lead_home(&self, group: Group, handle: &GroupHandle, steady: &mut u32) {
-        let ready = {
+    async fn give_lead_home(&self, group: Group, handle: &GroupHandle, homes: Vec<NodeId>, steady: &mut u32) {
+        let own = self.peers.own();
+        let ready: Vec<NodeId> = {
             let metrics = handle.raft.metrics();
             let metrics = metrics.borrow_watched();
             let last = metrics.last_log_index.unwrap_or(0);
-            let matched = metrics.replication.as_ref().and_then(|r| r.get(&handle.home).copied().flatten());
-            handle.home != self.peers.own()
-                && metrics.current_leader == Some(self.peers.own())
-                && matched.is_some_and(|id| id.index + HOME_LAG_MAX >= last)
+            let matched = |id: &NodeId| metrics.replication.as_ref()?.get(id).copied().flatten();
+            let up_to_date = |id: &NodeId| matched(id).is_some_and(|id| id.index + HOME_LAG_MAX >= last);
+            let leads = metrics.current_leader == Some(own);
+            homes.into_iter().filter(|id| leads && *id != own && up_to_date(id)).collect()
         };
-        *steady = if ready { *steady + 1 } else { 0 };
-        // A dead home node looks up to date when nothing is written: ask it.
-        if *steady >= HOME_STEADY_ROUNDS && self.peers.call(handle.home, group, &Request::Probe).await.is_ok() {
-            *steady = 0;
-            tracing::info!(group = group.0, to = handle.home, "handing the lead to the group's home node");
-            if let Err(e) = handle.raft.trigger().transfer_leader(handle.home).await {
-                tracing::warn!(group = group.0, "the lead could not be handed over: {e}");
+        *steady = if ready.is_empty() { 0 } else { *steady + 1 };
+        if *steady < HOME_STEADY_ROUNDS {
+            return;
+        }
+        for home in ready {
+            // A dead node looks up to date when nothing is written: ask it.
+            if self.peers.call(home, group, &Request::Probe).await.is_ok() {
+                *steady = 0;
+                tracing::info!(group = group.0, to = home, "handing the lead to the group's home node");
+                if let Err(e) = handle.raft.trigger().transfer_leader(home).await {
+                    tracing::warn!(group = group.0, "the lead could not be handed over: {e}");
+                }
+                return;
             }
         }
     }

@@ -6,7 +6,7 @@
 //! answer:   postcard of Response
 //! ```
 
-use super::types::{Answer, Command, Group, SnapshotMeta, TypeConfig, Vote};
+use super::types::{Answer, Command, Group, NodeId, SnapshotMeta, TypeConfig, Vote};
 use crate::state::Chunk;
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest, VoteRequest, VoteResponse,
@@ -40,6 +40,8 @@ pub enum Request {
     ReadIndex,
     /// For the node that leads the group.
     Propose(Command),
+    /// A node that was added asks for its number; the group does not matter.
+    WhoAmI,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -58,6 +60,11 @@ pub enum Response {
     ReadIndex(u64),
     Proposed(Answer),
     NotLeader,
+    YouAre {
+        id: NodeId,
+        /// Data groups that the core has.
+        groups: u32,
+    },
 }
 
 /// Part of a snapshot: first `Begin`, then chunks, the last of which is [`Chunk::End`].

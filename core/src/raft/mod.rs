@@ -7,9 +7,13 @@
 //! - `peers`: connections to the other core nodes
 //! - `network`: openraft's network: requests to one node for one group
 //! - `serve`: the other end of it
+//! - `members`: which nodes a group is on
+//! - `join`: a new node gets its number
 //! - `groups`: the groups of this node: opening, beginning, leaders, purging
 
 mod groups;
+mod join;
+mod members;
 mod message;
 mod network;
 mod peers;
@@ -18,5 +22,7 @@ mod serve;
 pub mod types;
 
 pub use groups::{GroupHandle, GroupStatus, Groups, ProposeError, Settings};
+pub use join::own_number;
+pub use members::Members;
 pub use peers::{Member, Peers};
 pub use serve::serve;

@@ -4,6 +4,7 @@ use super::{
     message::{self, MESSAGE_LEN_MAX, Request, Response},
     types::{Group, NodeId},
 };
+use parking_lot::RwLock;
 use schulhof_net::{
     identity::PeerIdentity,
     quic::{Endpoint, Expected},
@@ -12,6 +13,7 @@ use schulhof_wire::{NodeName, node::ALPN_RAFT};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::Mutex;
@@ -21,7 +23,7 @@ const REDIAL_AFTER: Duration = Duration::from_millis(100);
 /// Shorter than the handshake's own limit: dialling anew finds a node that has just come back sooner than waiting does.
 const DIAL_MAX: Duration = Duration::from_secs(1);
 
-/// A core node, as configured.
+/// A core node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     pub id: NodeId,
@@ -31,7 +33,7 @@ pub struct Member {
 
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    #[error("node {0} is not configured")]
+    #[error("node {0} is not known")]
     Unknown(NodeId),
     #[error("{0}")]
     Unreachable(String),
@@ -45,40 +47,77 @@ struct Link {
     failed: Option<(Instant, String)>,
 }
 
+/// Another core node, and the connection to it.
+struct Peer {
+    member: Member,
+    link: Mutex<Link>,
+}
+
 /// All core nodes but this one.
 pub struct Peers {
     endpoint: Endpoint,
     own: NodeId,
-    members: BTreeMap<NodeId, Member>,
-    links: BTreeMap<NodeId, Mutex<Link>>,
+    /// As the meta group knows them; before it is known here, as configured.
+    others: RwLock<BTreeMap<NodeId, Arc<Peer>>>,
+    own_member: RwLock<Option<Member>>,
 }
 
 impl Peers {
-    /// `members` are all core nodes, this one among them.
+    /// `members` are all core nodes that are known, this one perhaps among them.
     pub fn new(endpoint: Endpoint, own: NodeId, members: Vec<Member>) -> Self {
-        let links = members.iter().filter(|m| m.id != own).map(|m| (m.id, Mutex::default())).collect();
-        Self { endpoint, own, members: members.into_iter().map(|m| (m.id, m)).collect(), links }
+        let peers = Self { endpoint, own, others: RwLock::default(), own_member: RwLock::default() };
+        peers.learn(members);
+        peers
+    }
+
+    /// From now on these are the core nodes. Connections to those that are as before stay.
+    pub fn learn(&self, members: Vec<Member>) {
+        let mut peers = self.others.write();
+        let mut before = std::mem::take(&mut *peers);
+        for member in members {
+            if member.id == self.own {
+                *self.own_member.write() = Some(member);
+                continue;
+            }
+            let kept = before.remove(&member.id).filter(|peer| peer.member == member);
+            let peer = kept.unwrap_or_else(|| Arc::new(Peer { member: member.clone(), link: Mutex::default() }));
+            peers.insert(member.id, peer);
+        }
     }
 
     pub fn own(&self) -> NodeId {
         self.own
     }
 
-    pub fn members(&self) -> impl Iterator<Item = &Member> {
-        self.members.values()
+    /// The other core nodes.
+    pub fn others(&self) -> Vec<NodeId> {
+        self.others.read().keys().copied().collect()
+    }
+
+    /// The same with their names and addresses.
+    pub fn members(&self) -> Vec<Member> {
+        self.others.read().values().map(|peer| peer.member.clone()).collect()
+    }
+
+    pub fn member(&self, id: NodeId) -> Option<Member> {
+        if id == self.own {
+            return self.own_member.read().clone();
+        }
+        self.others.read().get(&id).map(|peer| peer.member.clone())
     }
 
     pub fn name(&self, id: NodeId) -> Option<NodeName> {
-        self.members.get(&id).map(|member| member.identity.name.clone())
+        self.member(id).map(|member| member.identity.name)
     }
 
-    /// Whether somebody is a core node of this configuration, other than this one.
-    pub fn knows(&self, peer: &PeerIdentity) -> bool {
-        self.members.values().any(|member| member.id != self.own && member.identity == *peer)
+    /// The number of a core node, other than this one.
+    pub fn number(&self, peer: &PeerIdentity) -> Option<NodeId> {
+        self.others.read().values().find(|known| known.member.identity == *peer).map(|known| known.member.id)
     }
 
     pub async fn connection(&self, id: NodeId) -> Result<quinn::Connection, CallError> {
-        let (member, link) = self.members.get(&id).zip(self.links.get(&id)).ok_or(CallError::Unknown(id))?;
+        let peer = self.others.read().get(&id).cloned().ok_or(CallError::Unknown(id))?;
+        let Peer { member, link } = &*peer;
         // One dials, the others wait for it.
         let mut link = link.lock().await;
         if let Some(connection) = &link.connection

@@ -3,28 +3,50 @@
 use super::{
     groups::{GroupHandle, Groups, ProposeError},
     message::{self, HEAD_LEN, KIND_REQUEST, KIND_SNAPSHOT, MESSAGE_LEN_MAX, PART_MAX, Part, Request, Response},
-    types::TypeConfig,
+    types::{NodeId, TypeConfig},
 };
 use crate::state::{Chunk, SnapshotData};
 use openraft::{ReadPolicy, alias::SnapshotOf, async_runtime::WatchReceiver, raft::VoteRequest};
-use schulhof_net::quic::{Accepted, FrameReader};
+use schulhof_net::{
+    identity::{PeerIdentity, Role},
+    quic::{Accepted, FrameReader},
+};
 use std::sync::Arc;
 
 /// Serves one connection until it ends. QUIC bounds how many of its requests are served at once.
 pub async fn serve(accepted: Accepted, groups: Arc<Groups>) {
     let Accepted { connection, peer, .. } = accepted;
-    if !groups.peers().knows(&peer) {
+    let Some(number) = admitted(&groups, &peer) else {
         super::super::door::count_refused("not-a-core-node");
-        tracing::warn!(%peer, "refused at the Raft door: not a core node of this configuration");
-        connection.close(1u32.into(), b"not a core node of this configuration");
+        tracing::warn!(%peer, "refused at the Raft door: not a node of this core");
+        connection.close(1u32.into(), b"not a node of this core");
         return;
-    }
+    };
     while let Ok((send, receive)) = connection.accept_bi().await {
-        tokio::spawn(exchange(send, receive, groups.clone()));
+        if admitted(&groups, &peer).is_none() {
+            connection.close(1u32.into(), b"no node of this core any more");
+            return;
+        }
+        tokio::spawn(exchange(send, receive, groups.clone(), number));
     }
 }
 
-async fn exchange(mut send: quinn::SendStream, mut receive: quinn::RecvStream, groups: Arc<Groups>) {
+/// The number of a core node. A node that has just joined knows few of the others yet, and hears of them from whichever leads:
+/// until then it takes any core node of this CA, without a number.
+fn admitted(groups: &Groups, peer: &PeerIdentity) -> Option<Option<NodeId>> {
+    match groups.peers().number(peer) {
+        Some(number) => Some(Some(number)),
+        None if groups.is_new() && peer.role == Role::Core => Some(None),
+        None => None,
+    }
+}
+
+async fn exchange(
+    mut send: quinn::SendStream,
+    mut receive: quinn::RecvStream,
+    groups: Arc<Groups>,
+    number: Option<NodeId>,
+) {
     let mut head = [0; HEAD_LEN];
     if receive.read_exact(&mut head).await.is_err() {
         return;
@@ -35,6 +57,10 @@ async fn exchange(mut send: quinn::SendStream, mut receive: quinn::RecvStream, g
         (Some(handle), KIND_REQUEST) => {
             let Ok(bytes) = receive.read_to_end(MESSAGE_LEN_MAX).await else { return };
             match message::decode(&bytes) {
+                Ok(Request::WhoAmI) => match number {
+                    Some(id) => Response::YouAre { id, groups: groups.data_groups() },
+                    None => Response::Failed("this node is new itself".into()),
+                },
                 Ok(Request::Propose(command)) => match groups.propose(group, command).await {
                     Ok(answer) => Response::Proposed(answer),
                     Err(ProposeError::NotLeader(_)) => Response::NotLeader,
@@ -87,7 +113,7 @@ async fn answer(handle: &GroupHandle, request: Request) -> Response {
             Ok(result) => Response::Transfer { accepted: result.is_ok() },
             Err(e) => failed(&e),
         },
-        Request::Propose(_) => failed(&"it is taken one level up"),
+        Request::Propose(_) | Request::WhoAmI => failed(&"it is answered one level up"),
         Request::ReadIndex => match raft.get_read_log_id(ReadPolicy::ReadIndex).await {
             Ok((read, _)) => Response::ReadIndex(read.index()),
             Err(e) => failed(&e),

@@ -46,6 +46,7 @@ pub struct Cluster {
     dir: TempDir,
     pub configs: Vec<Config>,
     pub nodes: Vec<Option<Node>>,
+    prepared: Vec<(usize, Endpoint)>,
 }
 
 impl Cluster {
@@ -55,6 +56,9 @@ impl Cluster {
     }
 
     pub async fn start_with(change: impl Fn(&mut Config)) -> Self {
+        if std::env::var_os("SCHULHOF_TEST_LOG").is_some() {
+            schulhof_net::observe::init_tracing(false);
+        }
         let ca = Ca::generate().unwrap();
         let dir = tempfile::tempdir().unwrap();
         let names: Vec<NodeName> = (1..=3).map(|i| NodeName::new(format!("core-{i}")).unwrap()).collect();
@@ -75,6 +79,7 @@ impl Cluster {
                 purge_every: 10_000,
                 state_cache_mib: 8,
                 objects: schulhof_core::objects::Config::default(),
+                join: false,
                 nodes: Vec::new(),
                 schools: vec![school("nord", 1), school("sued", 2)],
             };
@@ -95,12 +100,38 @@ impl Cluster {
         for (config, endpoint) in configs.iter().zip(endpoints) {
             nodes.push(Some(Node::start_on(config.clone(), endpoint).await.unwrap()));
         }
-        let cluster = Self { ca, dir, configs, nodes };
+        let cluster = Self { ca, dir, configs, nodes, prepared: Vec::new() };
         eventually("all know where the schools are", async || {
             cluster.running().all(|node| node.groups().view().borrow().schools.len() == 2).then_some(())
         })
         .await;
         cluster
+    }
+
+    /// A node that is to be added: configured and bound, not started, unknown to the others. Gives its place in `nodes`.
+    pub fn prepare(&mut self, name: &str) -> usize {
+        let home = self.dir.path().join(name);
+        self.ca.issue(Role::Core, name).unwrap().save(&home.join("identity")).unwrap();
+        let mut config = self.configs[0].clone();
+        config.name = NodeName::new(name).unwrap();
+        config.identity = home.join("identity");
+        config.data = home.join("data");
+        config.quic.set_port(0);
+        config.join = true;
+        config.schools.clear();
+        let endpoint = Node::bind(&config).unwrap();
+        config.quic = endpoint.local_addr().unwrap();
+        self.prepared.push((self.configs.len(), endpoint));
+        self.configs.push(config);
+        self.nodes.push(None);
+        self.configs.len() - 1
+    }
+
+    pub async fn start_prepared(&mut self, at: usize) {
+        let found = self.prepared.iter().position(|(prepared, _)| *prepared == at).expect("it was prepared");
+        let (_, endpoint) = self.prepared.remove(found);
+        let starting = tokio::time::timeout(PATIENCE, Node::start_on(self.configs[at].clone(), endpoint));
+        self.nodes[at] = Some(starting.await.expect("the node is told its number").unwrap());
     }
 
     pub fn running(&self) -> impl Iterator<Item = &Node> {
@@ -146,10 +177,11 @@ impl Cluster {
     pub async fn ask(&self, ask: Ask) -> Answer {
         let operator = self.client(Role::Operator, "up");
         let request = Request { version: admin::VERSION, ask };
-        let mut at = 0;
+        let running: Vec<usize> = (0..self.nodes.len()).filter(|at| self.nodes[*at].is_some()).collect();
+        let mut turn = 0;
         eventually("an answer", async || {
-            at = (at + 1) % operator.nodes.len();
-            let connection = operator.admin(at).await?;
+            turn += 1;
+            let connection = operator.admin(running[turn % running.len()]).await?;
             match ask_on(&connection, &request).await? {
                 Answer::Redirect { .. } | Answer::Busy { .. } => None,
                 answer => Some(answer),

@@ -59,6 +59,7 @@ fn core(layout: &Layout, index: usize) -> anyhow::Result<schulhof_core::Config> 
         purge_every: PURGE_EVERY,
         state_cache_mib: STATE_CACHE_MIB,
         objects: schulhof_core::objects::Config::default(),
+        join: false,
         nodes: (1..).zip(layout.cores()).map(node).collect::<anyhow::Result<_>>()?,
         schools: SCHOOLS.iter().map(school).collect::<anyhow::Result<_>>()?,
         name,

@@ -29,6 +29,13 @@ pub enum Ask {
     /// The school shall be in this data group. Answered by [`Answer::Schools`] with the school as it is at once: the move goes
     /// on by itself. `dry_run`: only what stands against it.
     SchoolMove { school: SchoolId, to: u32, dry_run: bool },
+    /// Answered by [`Answer::Nodes`].
+    Nodes,
+    /// A node that is to be in all groups, and the one that leaves in its place when it is. Answered by [`Answer::Nodes`] with
+    /// the node as it is at once; the change goes on by itself.
+    NodeAdd { name: NodeName, address: SocketAddr, replaces: Option<NodeName>, dry_run: bool },
+    /// Answered as above.
+    NodeChange { name: NodeName, change: NodeChange, dry_run: bool },
 }
 
 /// Variants are numbered on the wire: add at the end.
@@ -50,6 +57,44 @@ pub enum Answer {
     /// It is done, and there is nothing to say about it.
     Done,
     Schools(Vec<School>),
+    Nodes(Vec<Node>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NodeChange {
+    /// It may lead again.
+    Serve,
+    /// It goes on voting and gives away what it leads.
+    Drain,
+    /// It leaves all groups.
+    Remove,
+}
+
+/// A core node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its number in Raft; never used again.
+    pub id: u64,
+    pub name: NodeName,
+    pub address: SocketAddr,
+    pub state: NodeState,
+    /// To the node that answers here.
+    pub answers: bool,
+    /// How many groups there are, the meta group included; in how many it votes, learns and leads.
+    pub groups: u32,
+    pub votes: u32,
+    pub learns: u32,
+    pub leads: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeState {
+    Joining,
+    Active,
+    Draining,
+    Leaving,
+    Gone,
 }
 
 /// Where a redirect leads.

@@ -77,15 +77,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (store, notices) = opened.with_context(|| path.display().to_string())?;
     let store = Arc::new(store);
     let cache = Arc::new(SledCache::open(folder.join("pages")));
-    let blob_folder = folder.join("blobs");
-    let blobs = Blobs::open(blob::Parts {
-        school: school.clone(),
-        folder: &blob_folder,
-        cache_len_max: config.blob_cache_mib << 20,
-        depot: Arc::new(CoreDepot::new(endpoint.clone(), &config.core)?),
-        store: store.clone(),
-    })
-    .with_context(|| blob_folder.display().to_string())?;
+    let blobs = open_blobs(&config, &folder.join("blobs"), &endpoint, &store)?;
 
     let own = config.media.as_ref().map(|media| {
         let node = MediaNode { name: config.name.clone(), kind: NodeKind::Box, url: media.url.clone() };
@@ -151,6 +143,17 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     endpoint.close("stopping");
     endpoint.wait_idle().await;
     Ok(())
+}
+
+fn open_blobs(config: &Config, folder: &Path, endpoint: &Endpoint, store: &Arc<Store>) -> anyhow::Result<Arc<Blobs>> {
+    let parts = blob::Parts {
+        school: config.school(),
+        folder,
+        cache_len_max: config.blob_cache_mib << 20,
+        depot: Arc::new(CoreDepot::new(endpoint.clone(), &config.core)?),
+        store: store.clone(),
+    };
+    Blobs::open(parts).with_context(|| folder.display().to_string())
 }
 
 pub(crate) fn ticket_key(path: &Path) -> anyhow::Result<TicketKey> {

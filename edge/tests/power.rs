@@ -14,7 +14,7 @@ use schulhof_edge::{
 use schulhof_school::{Actor, Body, Operation};
 use schulhof_wire::{
     Hlc, LogIndex, Seq,
-    node::{ToBox, ToCore, VERSION},
+    node::{SYNC_VERSION, ToBox, ToCore},
 };
 use support::{Log, id, school};
 
@@ -43,7 +43,7 @@ fn say(seq: u64) -> Operation {
 /// All that the log has beyond the box's cursor.
 async fn deliver(store: &Store, log: &Log) -> Option<()> {
     let ToCore::Hello { after, .. } = store.link_connected() else { panic!("a hello comes first") };
-    store.link_frame(ToBox::Welcome { version: VERSION, head: log.head() }).await.ok()?;
+    store.link_frame(ToBox::Welcome { version: SYNC_VERSION, head: log.head() }).await.ok()?;
     let entries = log.entries[after.0 as usize..].to_vec();
     if !entries.is_empty() {
         store.link_frame(ToBox::Entries { entries }).await.ok()?;

@@ -94,12 +94,9 @@ impl Door {
 
     /// Where to go instead. In version 1 a node cannot be named that the peer has not heard of.
     fn redirect(&self, version: u16, leader: Option<NodeId>) -> ToBox {
-        let member = leader.and_then(|id| self.groups.peers().members().find(|member| member.id == id));
-        match member {
-            Some(member) if version >= 2 => {
-                ToBox::RedirectTo { leader: member.identity.name.clone(), address: member.address }
-            }
-            member => ToBox::Redirect { leader: member.map(|member| member.identity.name.clone()) },
+        match leader.and_then(|id| self.groups.peers().member(id)) {
+            Some(member) if version >= 2 => ToBox::RedirectTo { leader: member.identity.name, address: member.address },
+            member => ToBox::Redirect { leader: member.map(|member| member.identity.name) },
         }
     }
 

@@ -7,6 +7,7 @@
 use crate::cluster::{self, CORES, Cluster, Plan, School, core_identity};
 use anyhow::{Context as _, ensure};
 use parking_lot::Mutex;
+use schulhof_edge::dial::restarted;
 use schulhof_net::{
     identity::{Identity, Role},
     quic::{Endpoint, Expected, FrameReader, FrameWriter, Options},
@@ -66,7 +67,7 @@ pub struct Report {
     pub server_cpu_ms: u64,
     /// Part of it that the restarted nodes needed for their start without any box, as seen at the first start.
     pub start_cpu_ms: u64,
-    /// Handshakes that were completed meanwhile.
+    /// Handshakes that the core nodes have completed since their start, of boxes and among each other.
     pub handshakes: u64,
     /// Longest time that a box was not welcome, counted from when the core nodes were ready again.
     pub refused_max_ms: u64,
@@ -152,7 +153,15 @@ impl World {
 async fn measure(args: &Args) -> anyhow::Result<Report> {
     let school = |n: usize| Ok(School { id: SchoolId::new(format!("s-{n}"))?, group: 1 + n as u32 % GROUPS });
     let schools = (0..args.boxes).map(school).collect::<anyhow::Result<Vec<_>>>()?;
-    let plan = Plan { schools, groups: GROUPS, purge_every: 10_000, boxes: false, proxied: false, log: "warn" };
+    let plan = Plan {
+        schools,
+        groups: GROUPS,
+        purge_every: 10_000,
+        boxes: false,
+        gateway: false,
+        proxied: false,
+        log: "warn",
+    };
     let cluster = Cluster::start(plan, &cluster::product(args.bin.as_deref())?, args.keep.clone()).await?;
     let killed = if args.one { 0..1 } else { 0..CORES };
     let mut start_cpu = Duration::ZERO;
@@ -208,7 +217,7 @@ async fn measure(args: &Args) -> anyhow::Result<Report> {
     }
     let calm = Instant::now();
     let cpu = cpu(&cluster)?;
-    let handshakes = handshakes(&cluster);
+    let handshakes = handshakes(&cluster)?;
     let mut away: Vec<Duration> = Vec::new();
     let mut refused_max = Duration::ZERO;
     for standing in world.boxes.lock().iter() {
@@ -239,10 +248,13 @@ fn cpu(cluster: &Cluster) -> anyhow::Result<Duration> {
     (0..CORES).map(|core| cluster.core(core).cpu()).sum()
 }
 
-/// Sessions that the core nodes have begun or refused since their start; 0 if they do not count them.
-fn handshakes(cluster: &Cluster) -> u64 {
-    let count = |core| cluster.core(core).counter("schulhof_core_handshakes_total").unwrap_or(0.0);
-    (0..CORES).map(count).sum::<f64>() as u64
+/// That the core nodes have completed since their start.
+fn handshakes(cluster: &Cluster) -> anyhow::Result<u64> {
+    let mut sum = 0.0;
+    for core in 0..CORES {
+        sum += cluster.core(core).counter("schulhof_core_handshakes_total")?;
+    }
+    Ok(sum as u64)
 }
 
 /// A box without browsers and disk: connects, again and again, as `edge::link` does.
@@ -263,9 +275,11 @@ async fn live(n: usize, school: SchoolId, identity: Identity, world: Arc<World>)
             turn = (turn + 1) % world.cores.len();
             turn
         });
-        if let Ok(named) = converse(n, &endpoint, target, &mut sync, &mut confirmed, &world).await {
-            leader = named;
-        }
+        leader = match converse(n, &endpoint, target, &mut sync, &mut confirmed, &world).await {
+            Ok(End::Redirect(named)) => named,
+            Ok(End::Restarted) => Some(world.cores[target].name.clone()),
+            Err(_) => None,
+        };
         sync.disconnected(world.now_ms(), rand::random());
         let standing = &mut world.boxes.lock()[n];
         if standing.is_welcome() {
@@ -274,7 +288,13 @@ async fn live(n: usize, school: SchoolId, identity: Identity, world: Arc<World>)
     }
 }
 
-/// One connection; ends well with a redirect.
+/// How a connection ended, if not as any may.
+enum End {
+    Redirect(Option<NodeName>),
+    /// The node was killed and is there again.
+    Restarted,
+}
+
 async fn converse(
     n: usize,
     endpoint: &Endpoint,
@@ -282,13 +302,29 @@ async fn converse(
     sync: &mut BoxSync,
     confirmed: &mut MemoryKv,
     world: &World,
-) -> anyhow::Result<Option<NodeName>> {
+) -> anyhow::Result<End> {
     let expected = Expected::Node(core_identity(target));
     let connection = endpoint.connect(world.cores[target].addr, &expected, ALPN_SYNC).await?;
+    let end = exchange(n, &connection, sync, confirmed, world).await;
+    if end.is_err() && restarted(&connection) {
+        return Ok(End::Restarted);
+    }
+    connection.close(0u32.into(), b"");
+    end.map(End::Redirect)
+}
+
+/// Ends well with a redirect.
+async fn exchange(
+    n: usize,
+    connection: &quinn::Connection,
+    sync: &mut BoxSync,
+    confirmed: &mut MemoryKv,
+    world: &World,
+) -> anyhow::Result<Option<NodeName>> {
     let (send, receive) = connection.open_bi().await?;
     let (mut writer, mut reader) = (FrameWriter::<ToCore>::new(send), FrameReader::<ToBox>::new(receive));
     writer.write(&sync.connected(world.now_ms())).await?;
-    let end = loop {
+    loop {
         while let Some(frame) = sync.poll_transmit(world.now_ms()) {
             writer.write(&frame).await?;
         }
@@ -299,7 +335,7 @@ async fn converse(
                 let was_welcome = sync.online();
                 let received = sync.receive(world.now_ms(), confirmed, frame?.context("the stream has ended")?)?;
                 if let Some(redirect) = received.redirect {
-                    break redirect.leader;
+                    return Ok(redirect.leader);
                 }
                 if sync.online() && !was_welcome {
                     world.boxes.lock()[n].welcome = Some(Instant::now());
@@ -307,7 +343,5 @@ async fn converse(
             }
             () = tokio::time::sleep(Duration::from_millis(timeout_ms.clamp(1, 60_000))) => {}
         }
-    };
-    connection.close(0u32.into(), b"");
-    Ok(end)
+    }
 }

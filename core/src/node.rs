@@ -33,7 +33,7 @@ const CONNECTIONS_MAX: usize = 10_000;
 /// Peers are told of the end within this time.
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
 /// A leader without an answer from a majority for this many heartbeats leads nobody.
-const QUORUM_SILENCE_HEARTBEATS: u64 = 10;
+const QUORUM_SILENCE_HEARTBEATS: u64 = 6;
 
 /// A running core node.
 pub struct Node {
@@ -196,7 +196,10 @@ async fn accept(endpoint: Endpoint, doors: Doors) {
         let doors = doors.clone();
         tokio::spawn(async move {
             match handshake.finish().await {
-                Ok(accepted) => doors.serve(accepted).await,
+                Ok(accepted) => {
+                    metrics::counter!("schulhof_core_handshakes_total").increment(1);
+                    doors.serve(accepted).await;
+                }
                 Err(e) => {
                     crate::door::count_refused("handshake");
                     tracing::debug!("{e}");

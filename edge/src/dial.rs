@@ -39,6 +39,18 @@ impl Drop for Line {
     }
 }
 
+impl Line {
+    /// Whether the connection ended because the node was started again: then it is there, and was our leader before.
+    pub fn restarted(&self) -> bool {
+        restarted(&self.connection)
+    }
+}
+
+/// The node does not know the connection any more, and says so (RFC 9000 section 10.3).
+pub fn restarted(connection: &quinn::Connection) -> bool {
+    matches!(connection.close_reason(), Some(quinn::ConnectionError::Reset))
+}
+
 impl From<Endpoint> for Dialler {
     fn from(endpoint: Endpoint) -> Self {
         Self::Own(endpoint)

@@ -63,6 +63,8 @@ enum End {
     /// The core's frames do not fit this box's state or version.
     Misfit(SyncError),
     Lost(anyhow::Error),
+    /// The node was killed and is there again.
+    Restarted(anyhow::Error),
 }
 
 impl<E: Into<anyhow::Error>> From<E> for End {
@@ -121,6 +123,11 @@ impl Link {
             }
             match end {
                 End::Redirect(redirect) => leader = Some(redirect),
+                End::Restarted(error) => {
+                    tracing::warn!(node = %node.name, "the core node was started again: {error:#}");
+                    // Where it led before it is likely to lead again; asking the others first would be a detour.
+                    leader = Some(Redirect { leader: Some(node.name.clone()), address: None });
+                }
                 End::Lost(error) if was_online => tracing::warn!(node = %node.name, "the core is lost: {error:#}"),
                 End::Lost(error) if !told => {
                     tracing::warn!(node = %node.name, "no way to the core: {error:#}");
@@ -162,9 +169,13 @@ impl Link {
         };
         let (frames, waiting) = mpsc::channel(FRAMES_MAX);
         let writing = write_frames(FrameWriter::new(send), waiting);
-        tokio::select! {
+        let end = tokio::select! {
             end = self.exchange(FrameReader::new(receive), frames, generation) => end,
             error = writing => error,
+        };
+        match end {
+            End::Lost(error) if line.restarted() => End::Restarted(error),
+            end => end,
         }
     }
 

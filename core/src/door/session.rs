@@ -7,7 +7,8 @@ use crate::{
     meta::View,
     raft::{
         GroupHandle,
-        types::{self, Answer, Command, Epoch, Group, META, NodeId, OperationAnswer, TypeConfig},
+        reads::{self, Lead},
+        types::{Answer, Command, Epoch, Group, META, NodeId, OperationAnswer, TypeConfig},
     },
 };
 use futures_util::{
@@ -15,12 +16,7 @@ use futures_util::{
     future::BoxFuture,
     stream::{BoxStream, FuturesUnordered},
 };
-use openraft::{
-    Instant, ReadPolicy,
-    async_runtime::WatchReceiver,
-    errors::{ClientWriteError, LinearizableReadError, RaftError},
-    raft::WriteResult,
-};
+use openraft::{Instant, async_runtime::WatchReceiver, errors::ClientWriteError, raft::WriteResult};
 use schulhof_net::quic::{FrameError, FrameReader, FrameWriter};
 use schulhof_school::{Actor, Envelope};
 use schulhof_sync::{Batch, CoreSession, Peer, Refusal, core_end};
@@ -38,6 +34,8 @@ const HELLO_MAX: Duration = Duration::from_secs(5);
 const WRITE_MAX: Duration = Duration::from_secs(10);
 /// A new leader knows within this time how far the log goes, or it is none.
 const READ_INDEX_MAX: Duration = Duration::from_secs(3);
+/// An election is over by then.
+const ELECTION_MAX: Duration = Duration::from_secs(4);
 /// The last frame of a stream reaches the peer in this time, or never.
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
 /// How often the leader's own standing is looked at.
@@ -122,12 +120,12 @@ async fn converse(
     let Some(handle) = door.groups.get(group) else { return Err(End::Say(ToBox::Redirect { leader: None })) };
 
     // Nothing is said before this node knows that it leads, and has applied all that was committed before.
-    let lead = match timeout(READ_INDEX_MAX, handle.raft.ensure_linearizable(ReadPolicy::ReadIndex)).await {
-        Ok(Ok(_)) => Lead::of(handle),
-        Ok(Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)))) => {
-            return Err(End::Say(door.redirect(version, forward.leader_id)));
-        }
-        Ok(Err(e)) => {
+    // While there is an election whoever waits here costs less than whoever comes again and again.
+    reads::until_led(&handle.raft, ELECTION_MAX).await;
+    let vote = match timeout(READ_INDEX_MAX, handle.reads.lead(&handle.raft)).await {
+        Ok(Lead::Own(vote)) => vote,
+        Ok(Lead::Other(leader)) => return Err(End::Say(door.redirect(version, leader))),
+        Ok(Lead::Unknown(e)) => {
             tracing::debug!(%school, "no linearizable read: {e}");
             return Err(End::Say(ToBox::Redirect { leader: None }));
         }
@@ -199,8 +197,11 @@ async fn converse(
                 }
             }
             changed = server.changed() => {
-                let leader = server.borrow_watched().current_leader;
-                if changed.is_err() || !lead.holds(handle) {
+                let (leader, holds) = {
+                    let server = server.borrow_watched();
+                    (server.current_leader, server.vote == vote)
+                };
+                if changed.is_err() || !holds {
                     let other = leader.filter(|id| *id != door.groups.peers().own());
                     return Err(End::Say(door.redirect(version, other)));
                 }
@@ -240,19 +241,6 @@ async fn find(
 /// Which node leads the group, as far as this one knows.
 fn leads(door: &Door, group: Group) -> Option<NodeId> {
     door.groups.get(group)?.raft.server_metrics().borrow_watched().current_leader
-}
-
-/// The term in which this node was found to lead.
-struct Lead(types::Vote);
-
-impl Lead {
-    fn of(handle: &GroupHandle) -> Self {
-        Self(handle.raft.server_metrics().borrow_watched().vote)
-    }
-
-    fn holds(&self, handle: &GroupHandle) -> bool {
-        handle.raft.server_metrics().borrow_watched().vote == self.0
-    }
 }
 
 fn read(frame: Result<Option<ToCore>, FrameError>) -> Result<ToCore, End> {

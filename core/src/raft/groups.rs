@@ -4,6 +4,7 @@ use super::{
     message::{Request, Response},
     network::Network,
     peers::{Member, Peers},
+    reads::Reads,
     rejoin::Rejoin,
     types::{Answer, Command, Group, META, NodeId, Raft},
 };
@@ -28,8 +29,15 @@ use std::{
 };
 use tokio::{sync::watch, time::timeout};
 
-/// Heartbeats that a follower misses before it asks for votes: at least, at most.
-const ELECTION_HEARTBEATS: (u64, u64) = (4, 8);
+/// openraft's election timeout in heartbeats: at least, at most. A follower first waits until its leader's lease has run out,
+/// which is as long as the longest timeout, and then for a timeout: it asks for votes after 6 to 8 heartbeats.
+const ELECTION_HEARTBEATS: (u64, u64) = (3, 4);
+/// The same at the group's home node, which asks after 5 to 6: after a restart of all the lead is at home at once, and does not
+/// move there later with all boxes.
+const ELECTION_HEARTBEATS_HOME: (u64, u64) = (2, 3);
+/// Leases and longest timeouts after which a leader that no majority answers keeps silent, so that those who still hear it elect
+/// another one; then it tries again for as long.
+const QUORUM_LOST_TIMEOUTS: u64 = 2;
 /// Entries of one append; its bytes are bounded by the log's portions.
 const APPEND_ENTRIES_MAX: u64 = 500;
 /// Entries that stay in the log after they are durable in the state: a follower that was away for less gets them, one
@@ -61,13 +69,15 @@ pub struct Settings {
 }
 
 impl Settings {
-    fn raft(&self) -> Result<Arc<Config>, String> {
+    fn raft(&self, home: bool) -> Result<Arc<Config>, String> {
         let keep = self.purge_every * KEEP_SHARE;
+        let (least, most) = if home { ELECTION_HEARTBEATS_HOME } else { ELECTION_HEARTBEATS };
         let config = Config {
             cluster_name: "schulhof".into(),
             heartbeat_interval: self.heartbeat_ms,
-            election_timeout_min: self.heartbeat_ms * ELECTION_HEARTBEATS.0,
-            election_timeout_max: self.heartbeat_ms * ELECTION_HEARTBEATS.1,
+            election_timeout_min: self.heartbeat_ms * least,
+            election_timeout_max: self.heartbeat_ms * most,
+            quorum_loss_probe_interval: Some(self.heartbeat_ms * most * QUORUM_LOST_TIMEOUTS),
             enable_pre_vote: Some(true),
             max_payload_entries: APPEND_ENTRIES_MAX,
             snapshot_policy: SnapshotPolicy::LogsSinceLast(self.purge_every),
@@ -81,8 +91,9 @@ impl Settings {
         config.validate().map(Arc::new).map_err(|e| e.to_string())
     }
 
+    /// From a leader's last heartbeat until another node asks for votes: the lease and a timeout.
     fn election_max(&self) -> Duration {
-        Duration::from_millis(self.heartbeat_ms * ELECTION_HEARTBEATS.1)
+        Duration::from_millis(2 * self.heartbeat_ms * ELECTION_HEARTBEATS.1)
     }
 }
 
@@ -90,6 +101,7 @@ impl Settings {
 pub struct GroupHandle {
     pub raft: Raft,
     pub store: Arc<Store>,
+    pub reads: Reads,
     pub(super) machine: Machine,
     pub(super) rejoin: Rejoin,
 }
@@ -134,7 +146,8 @@ impl Groups {
         founders: Vec<Member>,
         settings: Settings,
     ) -> io::Result<Arc<Self>> {
-        let raft_config = settings.raft().map_err(|e| io::Error::other(format!("Raft's settings: {e}")))?;
+        let raft_config = |home| settings.raft(home).map_err(|e| io::Error::other(format!("Raft's settings: {e}")));
+        let (raft_config, raft_config_home) = (raft_config(false)?, raft_config(true)?);
         let numbers: Vec<Group> = (META.0..=settings.groups).map(Group).collect();
         let received = dir.join("received");
         if received.exists() {
@@ -167,10 +180,15 @@ impl Groups {
                      the state file is older than the log. Move the data folder away and let this node join as a fresh one"
                 )));
             }
-            let raft = Raft::new(peers.own(), raft_config.clone(), network, group_log, machine.clone())
+            // Of those who began. Later members are all the same in this; where the lead belongs then is looked after, see `tend`.
+            let home = founders.get((group.0 as usize + founders.len().max(1) - 1) % founders.len().max(1));
+            let is_home = home.is_some_and(|member| member.id == peers.own());
+            let config = if is_home { &raft_config_home } else { &raft_config };
+            let raft = Raft::new(peers.own(), config.clone(), network, group_log, machine.clone())
                 .await
                 .map_err(|e| io::Error::other(format!("group {group}: {e}")))?;
-            handles.insert(group, GroupHandle { raft, store, machine, rejoin });
+            let reads = Reads::default();
+            handles.insert(group, GroupHandle { raft, store, reads, machine, rejoin });
         }
         Ok(Arc::new(Self { handles, peers, log, settings, founders }))
     }

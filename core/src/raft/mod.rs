@@ -9,6 +9,7 @@
 //! - `serve`: the other end of it
 //! - `members`: which nodes a group is on
 //! - `join`: a new node gets its number
+//! - [`reads`]: one read index for all who wait for it
 //! - `groups`: the groups of this node: opening, beginning, leaders, purging
 
 mod groups;
@@ -17,6 +18,7 @@ mod members;
 mod message;
 mod network;
 mod peers;
+pub mod reads;
 mod rejoin;
 mod serve;
 pub mod types;

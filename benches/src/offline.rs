@@ -66,6 +66,9 @@ pub struct Report {
     pub connected_ms: u64,
     /// Longest answer to a submission of up to 200 operations while the box was cut off.
     pub saved_max_ms: u64,
+    /// Processor time of the box, and of all core nodes together, from the line's return until nothing waited any more.
+    pub box_cpu_ms: u64,
+    pub core_cpu_ms: u64,
     /// Highest resident memory of the box, over its whole life.
     pub memory_peak_kb: u64,
     pub met: bool,
@@ -86,6 +89,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             report.secured_ms,
             SECURED_TARGET.as_millis()
         );
+        println!("processor time: box {} ms, core nodes {} ms", report.box_cpu_ms, report.core_cpu_ms);
         println!("memory of the box at most {} kB (target {MEMORY_TARGET_KB} kB)", report.memory_peak_kb);
     }
     Ok(if report.met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -98,7 +102,15 @@ struct Person {
 
 async fn measure(args: &Args) -> anyhow::Result<Report> {
     let school = School { id: SchoolId::new("nord")?, group: 1 };
-    let plan = Plan { schools: vec![school], groups: 1, purge_every: 10_000, boxes: true, proxied: true, log: "info" };
+    let plan = Plan {
+        schools: vec![school],
+        groups: 1,
+        purge_every: 10_000,
+        boxes: true,
+        gateway: false,
+        proxied: true,
+        log: "info",
+    };
     let cluster = Cluster::start(plan, &cluster::product(args.bin.as_deref())?, args.keep.clone()).await?;
     let makes = people::Schools::new(now_ms());
     cluster.seed(&cluster.plan.schools[0].id, makes.operations(WRITERS, &[ROOM])).await?;
@@ -116,6 +128,7 @@ async fn measure(args: &Args) -> anyhow::Result<Report> {
         let worst = worst.get_or_insert(Report { ..report });
         if report.secured_ms > worst.secured_ms {
             (worst.secured_ms, worst.connected_ms) = (report.secured_ms, report.connected_ms);
+            (worst.box_cpu_ms, worst.core_cpu_ms) = (report.box_cpu_ms, report.core_cpu_ms);
         }
         worst.saved_max_ms = worst.saved_max_ms.max(report.saved_max_ms);
         worst.memory_peak_kb = worst.memory_peak_kb.max(report.memory_peak_kb);
@@ -141,12 +154,14 @@ async fn round(cluster: &Cluster, staff: &mut [Person], operations: usize) -> an
 
     cut(false);
     let back = Instant::now();
+    let (box_before, core_before) = cpu(cluster)?;
     let online = async || status(cluster).await.is_some_and(|(online, _)| online);
     until(SECURED_MAX, "the box is connected", online).await?;
     let connected = back.elapsed();
     let secured = async || status(cluster).await.is_some_and(|(_, pending)| pending == 0);
     until(SECURED_MAX, "everything is secured", secured).await?;
     let secured = back.elapsed();
+    let (box_cpu, core_cpu) = cpu(cluster)?;
     for person in staff {
         let marks = person.browser.marks().await?;
         ensure!(marks.secured.0 == person.last, "{marks:?} instead of {}", person.last);
@@ -157,9 +172,17 @@ async fn round(cluster: &Cluster, staff: &mut [Person], operations: usize) -> an
         secured_ms: secured.as_millis() as u64,
         connected_ms: connected.as_millis() as u64,
         saved_max_ms: longest.into_iter().max().unwrap_or_default().as_millis() as u64,
+        box_cpu_ms: (box_cpu - box_before).as_millis() as u64,
+        core_cpu_ms: (core_cpu - core_before).as_millis() as u64,
         memory_peak_kb,
         met: secured <= SECURED_TARGET && memory_peak_kb <= MEMORY_TARGET_KB,
     })
+}
+
+/// Processor time of the box, and of all core nodes.
+fn cpu(cluster: &Cluster) -> anyhow::Result<(Duration, Duration)> {
+    let cores = (0..CORES).map(|core| cluster.core(core).cpu()).sum::<anyhow::Result<_>>()?;
+    Ok((cluster.school_box(0).cpu()?, cores))
 }
 
 /// Whether the core has welcomed the box, and how many operations wait.

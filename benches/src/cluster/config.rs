@@ -13,16 +13,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Boxes for which the block of ports has room.
-pub const BOXES_MAX: usize = 4;
+/// Boxes for which the block of ports has room, each with a port at the gateway.
+pub const BOXES_MAX: usize = 3;
 /// As in production.
 const HEARTBEAT_MS: u64 = 300;
+
+/// Name of the gateway.
+pub const GATEWAY: &str = "gateway";
 
 pub fn core_name(index: usize) -> String {
     format!("core-{}", index + 1)
 }
 
-/// Ports that nobody else takes meanwhile: 3 QUIC and 3 admin of core nodes, then HTTP and admin of each box.
+/// Ports that nobody else takes meanwhile: 3 QUIC and 3 admin of core nodes, HTTP and admin of each box, the gateway's admin,
+/// and its HTTP for each school.
 pub struct Ports {
     base: u16,
     _claim: Option<Claim>,
@@ -53,6 +57,15 @@ impl Ports {
 
     pub fn box_admin(&self, index: usize) -> SocketAddr {
         self.at(2 * CORES + 2 * index + 1)
+    }
+
+    pub fn gateway_admin(&self) -> SocketAddr {
+        self.at(2 * (CORES + BOXES_MAX))
+    }
+
+    /// The gateway's address for a school: names below one host would have to be resolved.
+    pub fn gateway_http(&self, index: usize) -> SocketAddr {
+        self.at(2 * (CORES + BOXES_MAX) + 1 + index)
     }
 }
 
@@ -100,6 +113,25 @@ impl Files {
         writeln!(text, "admin = \"{}\"", self.ports.box_admin(index))?;
         for (n, address) in addresses.iter().enumerate() {
             writeln!(text, "[[core]]\nname = \"{}\"\naddr = \"{address}\"", core_name(n))?;
+        }
+        write(&dir, &text)
+    }
+
+    /// Identity and configuration of the gateway.
+    pub fn write_gateway(&self, ca: &Ca, plan: &Plan, addresses: &[SocketAddr]) -> anyhow::Result<()> {
+        let dir = self.node(GATEWAY);
+        let identity = dir.join("identity");
+        ca.issue(Role::Gateway, GATEWAY)?.save(&identity)?;
+        std::fs::write(identity.join("ticket.pk8"), TicketKey::generate(&rand::random()).to_pkcs8())?;
+        let mut text = Self::head(GATEWAY, &dir);
+        let http: Vec<_> = (0..plan.schools.len()).map(|n| self.ports.gateway_http(n).to_string()).collect();
+        writeln!(text, "http = {http:?}")?;
+        writeln!(text, "admin = \"{}\"", self.ports.gateway_admin())?;
+        for (n, address) in addresses.iter().enumerate() {
+            writeln!(text, "[[core]]\nname = \"{}\"\naddr = \"{address}\"", core_name(n))?;
+        }
+        for (school, http) in plan.schools.iter().zip(http) {
+            writeln!(text, "[[school]]\nid = \"{}\"\nurl = \"http://{http}\"", school.id)?;
         }
         write(&dir, &text)
     }

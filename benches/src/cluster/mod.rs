@@ -57,6 +57,8 @@ pub struct Plan {
     pub purge_every: u64,
     /// A box for each school; without, the schools are there and nobody serves them.
     pub boxes: bool,
+    /// A gateway for all of them.
+    pub gateway: bool,
     /// Lines through proxies.
     pub proxied: bool,
     /// What processes log (`RUST_LOG`).
@@ -68,7 +70,7 @@ pub struct Cluster {
     pub plan: Plan,
     pub ca: Arc<Ca>,
     pub lines: Arc<Lines>,
-    /// Core nodes, then boxes in the order of the plan's schools.
+    /// Core nodes, then boxes in the order of the plan's schools, then the gateway.
     pub nodes: Vec<Process>,
     pub operator: Endpoint,
     files: Files,
@@ -91,7 +93,9 @@ impl Cluster {
         };
         let ports = Ports::choose()?;
         let ca = Arc::new(Ca::generate()?);
-        let count = CORES + if plan.boxes { plan.schools.len() } else { 0 };
+        let boxes = if plan.boxes { plan.schools.len() } else { 0 };
+        ensure!(boxes <= config::BOXES_MAX, "there are ports for {} boxes", config::BOXES_MAX);
+        let count = CORES + boxes + usize::from(plan.gateway);
         let lines = Lines::new(count);
         let mut proxies = Vec::new();
         let real: Vec<SocketAddr> = (0..CORES).map(|n| ports.core_quic(n)).collect();
@@ -118,7 +122,10 @@ impl Cluster {
             files.write_core(&ca, &plan, core, &between_cores)?;
         }
         for (n, addresses) in from_boxes.iter().enumerate() {
-            files.write_box(&ca, &plan.schools[n].id, n, addresses)?;
+            match plan.schools.get(n).filter(|_| n < boxes) {
+                Some(school) => files.write_box(&ca, &school.id, n, addresses)?,
+                None => files.write_gateway(&ca, &plan, addresses)?,
+            }
         }
         let identity = ca.issue(Role::Operator, "bench")?;
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -129,9 +136,14 @@ impl Cluster {
             let name = config::core_name(core);
             nodes.push(Process::new(program, "core", &files.node(&name), name, files.ports.core_admin(core), plan.log));
         }
-        for n in 0..count - CORES {
+        for n in 0..boxes {
             let name = plan.schools[n].id.to_string();
             nodes.push(Process::new(program, "edge", &files.node(&name), name, files.ports.box_admin(n), plan.log));
+        }
+        if plan.gateway {
+            let (name, admin) = (config::GATEWAY.to_owned(), files.ports.gateway_admin());
+            let arguments = &["edge", "--role", "gateway"];
+            nodes.push(Process::with_options(program, arguments, &files.node(&name), name, admin, plan.log));
         }
         let cluster = Self { plan, ca, lines, nodes, operator, files, _proxies: proxies, _folder: folder };
         for node in &cluster.nodes {
@@ -161,6 +173,11 @@ impl Cluster {
     /// Where browsers reach a box.
     pub fn url(&self, index: usize) -> String {
         format!("http://{}", self.files.ports.box_http(index))
+    }
+
+    /// Where its browsers reach the gateway.
+    pub fn gateway_url(&self, index: usize) -> String {
+        format!("http://{}", self.files.ports.gateway_http(index))
     }
 
     pub fn core(&self, index: usize) -> &Process {

@@ -70,6 +70,7 @@ async fn measure(args: &Args) -> anyhow::Result<Figures> {
         groups: 1,
         purge_every: 10_000,
         boxes: false,
+        gateway: false,
         proxied: false,
         log: "warn",
     };

@@ -34,6 +34,8 @@ pub struct Replica {
     pub entries: Vec<Entry>,
     /// Operations in the outbox.
     pub waiting: usize,
+    /// May end before the log does, and keep nothing.
+    pub behind: bool,
 }
 
 /// A core node's.
@@ -51,13 +53,12 @@ pub fn of_core(node: &str, data: &Path, group: u32, school: &SchoolId) -> anyhow
         entries.extend(more);
     }
     let hash = store.state_hash(school)?;
-    Ok(Replica { node: node.to_owned(), school: school.clone(), head, hash, entries, waiting: 0 })
+    Ok(Replica { node: node.to_owned(), school: school.clone(), head, hash, entries, waiting: 0, behind: false })
 }
 
-/// A box's. It keeps the last entries only.
-pub fn of_box(node: &str, data: &Path, school: &SchoolId) -> anyhow::Result<Replica> {
-    let path = data.join("box.redb");
-    let opener = store::file(&path, CACHE_LEN);
+/// A box's, or a gateway's, from its file. It keeps the last entries only.
+pub fn of_box(node: &str, path: &Path, school: &SchoolId) -> anyhow::Result<Replica> {
+    let opener = store::file(path, CACHE_LEN);
     let (store, _notices) = store::Store::open(school.clone(), opener, FreeSpace::by(|| None), Monotonic::start())
         .with_context(|| path.display().to_string())?;
     let read = store.read(|snapshot| -> anyhow::Result<Replica> {
@@ -71,7 +72,7 @@ pub fn of_box(node: &str, data: &Path, school: &SchoolId) -> anyhow::Result<Repl
             }
         }
         let (hash, waiting) = (state_hash(&snapshot.kv()), snapshot.outbox()?.len());
-        Ok(Replica { node: node.to_owned(), school: school.clone(), head, hash, entries, waiting })
+        Ok(Replica { node: node.to_owned(), school: school.clone(), head, hash, entries, waiting, behind: false })
     });
     read?
 }
@@ -102,8 +103,10 @@ pub fn judge(seen: &Seen, logs: &BTreeMap<SchoolId, Vec<Entry>>, replicas: &[Rep
             None => outcome.violations.push(format!("{}: {} has no log", replica.node, replica.school)),
         }
     }
-    for school in logs.keys() {
-        let hashes: BTreeSet<_> = replicas.iter().filter(|r| r.school == *school).map(|r| r.hash).collect();
+    for (school, log) in logs {
+        let end = log.last().map_or(LogIndex(0), |entry| entry.index);
+        let at_end = replicas.iter().filter(|replica| replica.school == *school && replica.head == end);
+        let hashes: BTreeSet<_> = at_end.map(|replica| replica.hash).collect();
         if hashes.len() > 1 {
             outcome.violations.push(format!("{school}: {} different states after the same log", hashes.len()));
         }
@@ -177,9 +180,9 @@ fn of_log(school: &SchoolId, log: &[Entry], seen: &Seen, outcome: &mut Outcome) 
 
 /// Up to the log's head, the same at each place, nothing waiting.
 fn of_replica(replica: &Replica, log: &[Entry], outcome: &mut Outcome) {
-    let Replica { node, school, head, entries, waiting, .. } = replica;
+    let Replica { node, school, head, entries, waiting, behind, .. } = replica;
     let end = log.last().map_or(LogIndex(0), |entry| entry.index);
-    if *head != end {
+    if *head > end || (*head < end && !*behind) {
         outcome.lost += end.0.saturating_sub(head.0);
         outcome.violations.push(format!("{node}: {school} ends at {} instead of {}", head.0, end.0));
     }
@@ -191,7 +194,7 @@ fn of_replica(replica: &Replica, log: &[Entry], outcome: &mut Outcome) {
     if let Some((entry, _)) = entries.iter().zip(expected).find(|(entry, expected)| entry != expected) {
         outcome.violations.push(format!("{node}: {school} has something else at {}", entry.index.0));
     }
-    if entries.last().is_some_and(|last| last.index != *head) || (entries.is_empty() && head.0 > 0) {
+    if entries.last().is_some_and(|last| last.index != *head) || (entries.is_empty() && head.0 > 0 && !*behind) {
         outcome.violations.push(format!("{node}: {school} keeps no entries up to its head {}", head.0));
     }
 }
@@ -235,6 +238,7 @@ mod tests {
             hash: [0; 32],
             entries: entries.clone(),
             waiting: 0,
+            behind: false,
         };
         let replicas: Vec<_> = replicas.iter().map(replica).collect();
         judge(&seen, &BTreeMap::from([(school(), log)]), &replicas)

@@ -1,5 +1,5 @@
-//! Torture: real processes, killed, paused and cut off from each other while people write at every school; then everything
-//! heals, and every acknowledged operation must be at one place, the same on every node.
+//! Torture: real processes, killed, paused and cut off from each other while people write at every school, at their box or, when
+//! that does not answer, at the gateway; then everything heals, and every acknowledged operation must be at one place, the same on every node.
 //!
 //! - [`schedule`]: what goes wrong, from a seed
 //! - [`writer`]: people at the boxes; [`reader`]: linearizable reads at the core
@@ -120,6 +120,7 @@ async fn torture(args: &Args, seed: u64) -> anyhow::Result<Report> {
         schools,
         purge_every: PURGE_EVERY,
         boxes: true,
+        gateway: true,
         proxied: true,
         log: "info",
     };
@@ -141,7 +142,7 @@ async fn torture(args: &Args, seed: u64) -> anyhow::Result<Report> {
 
     recorder.measure_gaps();
     let (calm, calmed) = watch::channel(false);
-    let lanes = [Lane::cores(seed), Lane::boxes(seed, SCHOOLS.len())];
+    let lanes = [Lane::cores(seed), Lane::boxes(seed, SCHOOLS.len() + 1)];
     let mut lanes: JoinSet<_> =
         lanes.into_iter().map(|lane| schedule::run(cluster.clone(), lane, recorder.clone(), calmed.clone())).collect();
     tokio::time::sleep(Duration::from_secs_f64(args.minutes * 60.0)).await;
@@ -207,11 +208,13 @@ fn start_people(
     for number in 0..WRITERS {
         let index = number % SCHOOLS.len();
         let device = browser::device(&format!("writer-{number}"))?;
-        devices.insert(device.clone(), number);
-        let browser = browser::Browser::new(cluster.url(index), people::login(number), device);
+        let at = |url| browser::Browser::new(url, people::login(number), device.clone());
+        let browsers = [at(cluster.url(index)), at(cluster.gateway_url(index))];
         let school = cluster.plan.schools[index].id.clone();
-        let writer = Writer::new(number, school, browser, recorder.clone(), seed.wrapping_add(number as u64));
+        let writer =
+            Writer::new(number, school, device.clone(), browsers, recorder.clone(), seed.wrapping_add(number as u64));
         writers.spawn(writer.run(orders.clone()));
+        devices.insert(device, number);
     }
     Ok(Arc::new(devices))
 }
@@ -225,8 +228,8 @@ async fn converged(cluster: &Cluster) -> anyhow::Result<()> {
             applied.push(schedule::applied(cluster, core).await.unwrap_or_default());
         }
         let mut waiting = Vec::new();
-        for index in 0..SCHOOLS.len() {
-            let status = cluster.school_box(index).status().await.unwrap_or_default();
+        for node in &cluster.nodes[CORES..] {
+            let status = node.status().await.unwrap_or_default();
             waiting.push(status["pending"].as_u64());
         }
         let same = !applied[0].is_empty() && applied.iter().all(|groups| *groups == applied[0]);
@@ -249,7 +252,15 @@ fn replicas(cluster: &Cluster) -> anyhow::Result<Vec<check::Replica>> {
             replicas.push(check::of_core(name, &cluster.data(core), *group, id).context(name.clone())?);
         }
         let name = &cluster.school_box(index).name;
-        replicas.push(check::of_box(name, &cluster.data(CORES + index), id).context(name.clone())?);
+        let path = cluster.data(CORES + index).join("box.redb");
+        replicas.push(check::of_box(name, &path, id).context(name.clone())?);
+        // The gateway has what somebody asked it for, and may be behind.
+        let gateway = CORES + SCHOOLS.len();
+        let path = cluster.data(gateway).join("tenants").join(id.as_str()).join("box.redb");
+        if path.exists() {
+            let replica = check::of_box("gateway", &path, id).context("gateway")?;
+            replicas.push(check::Replica { behind: true, ..replica });
+        }
     }
     Ok(replicas)
 }

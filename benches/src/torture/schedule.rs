@@ -1,5 +1,5 @@
-//! What goes wrong, and when: drawn from a seed, in two lanes. At any time at most one core node and one box are in
-//! trouble, so that a majority of core nodes that reach each other is always there: what Raft needs to go on.
+//! What goes wrong, and when: drawn from a seed, in two lanes. At any time at most one core node, and one box or the gateway,
+//! are in trouble, so that a majority of core nodes that reach each other is always there: what Raft needs to go on.
 //!
 //! A lane goes on only when what it broke has come back; how long that takes is part of the run, so the seed gives the
 //! same faults in the same order, not at the same instants.
@@ -179,7 +179,7 @@ pub async fn run(
 async fn happen(cluster: &Cluster, event: Event) -> anyhow::Result<()> {
     let Event { node, fault, lasts, peer, .. } = event;
     let process = &cluster.nodes[node];
-    // Boxes have no lines among each other.
+    // Boxes and the gateway have no lines among each other.
     let others: Vec<_> = (0..cluster.nodes.len()).filter(|n| *n != node && (node < CORES || *n < CORES)).collect();
     let set = |into: Line, out: Line| {
         for other in &others {

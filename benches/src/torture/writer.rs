@@ -8,7 +8,7 @@ use crate::cluster::browser::{AskError, Browser};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 use schulhof_school::{Body, view::MessageView};
 use schulhof_wire::{
-    Hlc, RoomId, SchoolId, Seq,
+    DeviceId, Hlc, RoomId, SchoolId, Seq,
     api::{DeviceMarks, Page, SubmitState, Submitted},
 };
 use std::{
@@ -30,6 +30,8 @@ const SUBMIT_MAX: usize = 40;
 const TURN: Duration = Duration::from_millis(40);
 /// After an answer that was none.
 const RETRY: Duration = Duration::from_millis(100);
+/// How long a writer stays at the gateway before it looks whether its box is there again.
+const AWAY: Duration = Duration::from_secs(4);
 /// A writer looks at its room once in so many turns.
 const LOOK_TURNS: u32 = 25;
 
@@ -55,7 +57,11 @@ pub struct Writer {
     /// Place among all writers.
     pub number: usize,
     pub school: SchoolId,
-    pub browser: Browser,
+    device: DeviceId,
+    /// At the box and at the gateway, with the same device.
+    browsers: [Browser; 2],
+    /// Until then the gateway serves: the box did not answer.
+    away: Option<Instant>,
     pub recorder: Arc<Recorder>,
     rng: StdRng,
     made: u64,
@@ -68,15 +74,50 @@ pub struct Writer {
 }
 
 /// Says who wrote which number: what a replica must hold.
-pub fn text(device: &schulhof_wire::DeviceId, seq: Seq) -> String {
+pub fn text(device: &DeviceId, seq: Seq) -> String {
     format!("{device} #{}", seq.0)
 }
 
 impl Writer {
-    pub fn new(number: usize, school: SchoolId, browser: Browser, recorder: Arc<Recorder>, seed: u64) -> Self {
-        let rng = StdRng::seed_from_u64(seed);
-        let kept = VecDeque::new();
-        Self { number, school, browser, recorder, rng, made: 0, kept, saved: 0, secured: 0, register_open: false }
+    pub fn new(
+        number: usize,
+        school: SchoolId,
+        device: DeviceId,
+        browsers: [Browser; 2],
+        recorder: Arc<Recorder>,
+        seed: u64,
+    ) -> Self {
+        Self {
+            number,
+            school,
+            device,
+            browsers,
+            away: None,
+            recorder,
+            rng: StdRng::seed_from_u64(seed),
+            made: 0,
+            kept: VecDeque::new(),
+            saved: 0,
+            secured: 0,
+            register_open: false,
+        }
+    }
+
+    /// The box, or the gateway for a while after the box did not answer.
+    fn browser(&mut self) -> &mut Browser {
+        if self.away.is_some_and(|until| until <= Instant::now()) {
+            self.away = None;
+        }
+        let at = usize::from(self.away.is_some());
+        &mut self.browsers[at]
+    }
+
+    /// The other one is worth a try.
+    fn turn_away(&mut self) {
+        self.away = match self.away {
+            Some(_) => None,
+            None => Some(Instant::now() + AWAY),
+        };
     }
 
     /// Writes until told to finish; ends when everything is secured, or when told to.
@@ -94,7 +135,11 @@ impl Writer {
             let pause = match self.turn(turn % LOOK_TURNS == 0).await {
                 Ok(()) => TURN + TURN.mul_f64(self.rng.random()),
                 Err(error) => {
-                    self.recorder.refused(&kind(&error));
+                    let at = if self.away.is_some() { "gateway: " } else { "" };
+                    self.recorder.refused(&format!("{at}{}", kind(&error)));
+                    if matches!(error, AskError::Unreachable(_) | AskError::Refused { status: 503, .. }) {
+                        self.turn_away();
+                    }
                     RETRY
                 }
             };
@@ -109,7 +154,7 @@ impl Writer {
             }
         }
         let seen = &mut *self.recorder.seen.lock();
-        let record = seen.devices.entry(self.browser.device.clone()).or_default();
+        let record = seen.devices.entry(self.device.clone()).or_default();
         (record.made, record.secured) = (self.made, self.secured);
     }
 
@@ -132,7 +177,7 @@ impl Writer {
         self.made += 1;
         let seq = Seq(self.made);
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64);
-        let body = Body::post(room, text(&self.browser.device, seq));
+        let body = Body::post(room, text(&self.device, seq));
         self.kept.push_back(Kept { seq, at: Hlc::from_ms(now_ms), body, made: Instant::now(), register });
     }
 
@@ -141,13 +186,13 @@ impl Writer {
         let waiting: Vec<_> =
             waiting.map(|kept| Submitted { seq: kept.seq, at: kept.at, body: kept.body.clone() }).collect();
         if waiting.is_empty() {
-            let marks = self.browser.marks().await?;
+            let marks = self.browser().marks().await?;
             self.marks(&marks);
         } else {
-            let answer = self.browser.submit(waiting).await?;
+            let answer = self.browser().submit(waiting).await?;
             {
                 let seen = &mut *self.recorder.seen.lock();
-                let record = seen.devices.entry(self.browser.device.clone()).or_default();
+                let record = seen.devices.entry(self.device.clone()).or_default();
                 record.school = Some(self.school.clone());
                 for result in &answer.results {
                     match result.state {
@@ -183,7 +228,7 @@ impl Writer {
     /// Reads the newest messages: a number that was shown stays.
     async fn look(&mut self) -> Result<(), AskError> {
         let path = format!("/api/rooms/{STREAM}/messages?limit=30");
-        let page: Page<MessageView> = self.browser.get(&path).await?;
+        let page: Page<MessageView> = self.browser().get(&path).await?;
         for message in page.items {
             if let Some(index) = message.index {
                 self.recorder.shown(&self.school, &message.device, message.seq, index);

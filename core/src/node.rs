@@ -30,6 +30,9 @@ use tokio::{sync::Semaphore, task::JoinHandle};
 const DATA_VERSION: u32 = 2;
 /// Connections at once: the boxes of the largest deployment on one node, twice, since they change nodes in crowds.
 const CONNECTIONS_MAX: usize = 10_000;
+/// Handshakes of others than core nodes that are under way at once. When all boxes come together more would all be late, and
+/// those who gave up would have cost as much as the others; turning one away costs a packet, and it comes again in a second.
+const HANDSHAKES_MAX: usize = 128;
 /// Peers are told of the end within this time.
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
 /// A leader without an answer from a majority for this many heartbeats leads nobody.
@@ -187,7 +190,16 @@ impl Doors {
 
 async fn accept(endpoint: Endpoint, doors: Doors) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     while let Some(handshake) = endpoint.accept().await {
+        // Core nodes dial from where they listen; they must not wait behind the boxes that wait for them.
+        let of_core = doors.groups.peers().members().any(|member| member.address == handshake.address());
+        let turn = handshakes.clone().try_acquire_owned().ok();
+        if turn.is_none() && !of_core {
+            crate::door::count_refused("too-many-handshakes");
+            handshake.refuse();
+            continue;
+        }
         let Ok(permit) = connections.clone().try_acquire_owned() else {
             crate::door::count_refused("too-many-connections");
             handshake.refuse();
@@ -195,7 +207,9 @@ async fn accept(endpoint: Endpoint, doors: Doors) {
         };
         let doors = doors.clone();
         tokio::spawn(async move {
-            match handshake.finish().await {
+            let finished = handshake.finish().await;
+            drop(turn);
+            match finished {
                 Ok(accepted) => {
                     metrics::counter!("schulhof_core_handshakes_total").increment(1);
                     doors.serve(accepted).await;

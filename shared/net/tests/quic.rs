@@ -2,7 +2,9 @@
 
 use schulhof_net::{
     identity::{Ca, Role},
-    quic::{Accepted, Endpoint, Expected, FrameError, FrameReader, FrameWriter, Options, QuicError},
+    quic::{
+        Accepted, Endpoint, Expected, FrameError, FrameReader, FrameWriter, IDLE_MAX, KEEP_ALIVE, Options, QuicError,
+    },
 };
 use schulhof_wire::node::{ALPN_RAFT, ALPN_SYNC, FRAME_LEN_MAX};
 use std::net::SocketAddr;
@@ -138,6 +140,63 @@ async fn a_cut_or_overlong_frame_is_refused() {
     assert!(matches!(read_raw(&[0, 0]).await, Err(FrameError::Cut)));
     assert!(matches!(read_raw(&[0, 0, 0, 2, 1, 1]).await, Err(FrameError::Malformed(_))));
     assert!(matches!(read_raw(&[0, 0, 0, 1, 7]).await, Ok(Some(7))));
+}
+
+/// quinn allocates ahead for each stream that a peer may open: few, and one more waits until another ends.
+#[tokio::test]
+async fn a_peer_opens_a_hundred_streams_at_once_and_no_more() {
+    let ca = Ca::generate().unwrap();
+    let server = endpoint(&ca, Role::Core, "core-1", &[ALPN_SYNC]);
+    let client = endpoint(&ca, Role::Box, "nord", &[]);
+    let (accepted, connection) = pair(&server, &client).await;
+    let mut streams = Vec::new();
+    for _ in 0..100 {
+        let (mut send, recv) = connection.open_bi().await.unwrap();
+        send.write_all(b"x").await.unwrap();
+        streams.push((send, recv));
+    }
+    let one_more = connection.open_bi();
+    tokio::pin!(one_more);
+    let accepting = async {
+        let mut taken = Vec::new();
+        for _ in 0..100 {
+            taken.push(accepted.connection.accept_bi().await.unwrap());
+        }
+        taken
+    };
+    let taken = tokio::select! {
+        biased;
+        _ = &mut one_more => panic!("more than a hundred streams"),
+        taken = accepting => taken,
+    };
+    // Both ends let go of all.
+    drop((streams, taken));
+    one_more.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_peer_that_says_nothing_any_more_is_given_up_within_seconds() {
+    let ca = Ca::generate().unwrap();
+    let client = endpoint(&ca, Role::Box, "nord", &[]);
+    // Killed without a word, and nobody takes its place.
+    let doomed = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let guard = doomed.enter();
+    let server = endpoint(&ca, Role::Core, "core-1", &[ALPN_SYNC]);
+    drop(guard);
+    let address = server.local_addr().unwrap();
+    let serving = doomed.spawn(async move {
+        let accepted = server.accept().await.unwrap().finish().await.unwrap();
+        accepted.connection.closed().await;
+    });
+    let connection = client.connect(address, &Expected::AnyCore, ALPN_SYNC).await.unwrap();
+    doomed.shutdown_background();
+    assert!(serving.await.is_err_and(|e| e.is_cancelled()));
+    let started = std::time::Instant::now();
+    let reason = connection.closed().await;
+    assert!(matches!(reason, quinn::ConnectionError::TimedOut), "{reason}");
+    // The last packet may have come a keep-alive before; a busy machine is late.
+    assert!(started.elapsed() < IDLE_MAX * 3, "{:?}", started.elapsed());
+    assert!(started.elapsed() + KEEP_ALIVE >= IDLE_MAX, "{:?}", started.elapsed());
 }
 
 /// A killed and restarted node answers packets of its old connections with a reset that the peer believes.

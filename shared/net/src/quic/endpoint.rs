@@ -212,6 +212,11 @@ impl Handshake {
         Ok(Caller::Known(Accepted { connection, peer, alpn }))
     }
 
+    /// Where it comes from, as far as it says.
+    pub fn address(&self) -> SocketAddr {
+        self.0.remote_address()
+    }
+
     /// Turns it away without a handshake, when there are too many already.
     pub fn refuse(self) {
         self.incoming.refuse();
@@ -240,4 +245,21 @@ fn socket(listen: SocketAddr) -> io::Result<UdpSocket> {
     socket.set_send_buffer_size(SOCKET_BUFFER_LEN)?;
     socket.bind(&listen.into())?;
     Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bursts of connects stall with the kernel's default.
+    #[test]
+    fn the_socket_gets_the_buffers_that_the_kernel_gives_at_most() {
+        let allowed = |name: &str| -> usize {
+            let text = std::fs::read_to_string(format!("/proc/sys/net/core/{name}_max")).unwrap_or_default();
+            text.trim().parse().unwrap_or(0)
+        };
+        let socket = socket2::Socket::from(socket(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap());
+        assert!(socket.recv_buffer_size().unwrap() >= SOCKET_BUFFER_LEN.min(allowed("rmem")));
+        assert!(socket.send_buffer_size().unwrap() >= SOCKET_BUFFER_LEN.min(allowed("wmem")));
+    }
 }

@@ -5,8 +5,8 @@ use argon2::{
     password_hash::phc::{Output, PasswordHash},
 };
 use parking_lot::Mutex;
-use std::sync::Arc;
-use tokio::sync::Semaphore;
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::Semaphore, time::Instant};
 
 /// OWASP's first choice: 19 MiB, two passes, one lane; about 25 ms on a small box.
 const MEMORY_KIB: u32 = 19 * 1024;
@@ -20,6 +20,12 @@ pub const PASSWORD_LEN_MAX: usize = 1024;
 /// Logins waiting for a core: 1000 at 25 ms each on two cores are served within 13 s, later ones are told to come back.
 pub const WAITING_MAX: usize = 1_000;
 
+/// Blocks of 1 KiB for which address space is taken; only what is used becomes memory. Above what glibc ever takes from its
+/// heaps (32 MiB, `M_MMAP_THRESHOLD`), so that the kernel gets it back when it is dropped.
+const RESERVED_BLOCKS: usize = 40 * 1024;
+/// Kept from one login to the next, given back after this without any: a box at rest needs a third less.
+const KEPT_FOR: Duration = Duration::from_secs(10);
+
 /// What argon2 works in.
 type Memory = Vec<Block>;
 
@@ -30,9 +36,43 @@ pub struct Passwords {
     waiting: Arc<Semaphore>,
     /// One for each that runs, used again and again: allocated anew on ever other threads, they would pile up in the
     /// allocator until a morning's logins hold a gigabyte.
-    memories: Arc<Mutex<Vec<Memory>>>,
+    memories: Arc<Mutex<Memories>>,
     /// Verified where there is no account, so that it takes as long.
     dummy: Arc<str>,
+}
+
+#[derive(Default)]
+struct Memories {
+    free: Vec<Memory>,
+    used: Option<Instant>,
+    /// A task waits to give them back.
+    awaited: bool,
+}
+
+impl Memories {
+    fn take(&mut self) -> Memory {
+        self.free.pop().unwrap_or_else(|| Vec::with_capacity(RESERVED_BLOCKS))
+    }
+
+    fn put(&mut self, mut memory: Memory) {
+        memory.truncate(MEMORY_KIB as usize);
+        // One that a stronger hash has made grow goes at once.
+        if memory.capacity() == RESERVED_BLOCKS {
+            self.free.push(memory);
+        }
+        self.used = Some(Instant::now());
+    }
+
+    /// Gives them back when nobody has signed in for a while; otherwise when to look again.
+    fn rest(&mut self) -> Option<Duration> {
+        let wait = self.used.map_or(Duration::ZERO, |used| KEPT_FOR.saturating_sub(used.elapsed()));
+        if !wait.is_zero() {
+            return Some(wait);
+        }
+        self.free = Vec::new();
+        self.awaited = false;
+        None
+    }
 }
 
 /// More logins at once than the box holds.
@@ -59,14 +99,30 @@ impl Passwords {
         let (dummy, memories) = (self.dummy.clone(), self.memories.clone());
         let verified = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let mut memory = memories.lock().pop().unwrap_or_default();
+            let mut memory = memories.lock().take();
             let fits = verify(password.as_bytes(), hash.as_deref().unwrap_or(&dummy), &mut memory);
-            memory.truncate(MEMORY_KIB as usize);
-            memory.shrink_to_fit();
-            memories.lock().push(memory);
+            let awaited = {
+                let mut memories = memories.lock();
+                memories.put(memory);
+                std::mem::replace(&mut memories.awaited, true)
+            };
+            if !awaited {
+                tokio::spawn(give_back(memories));
+            }
             hash.is_some() && fits
         });
         Ok(verified.await.unwrap_or(false))
+    }
+}
+
+async fn give_back(memories: Arc<Mutex<Memories>>) {
+    loop {
+        // A statement of its own: the lock is not held while waiting.
+        let wait = memories.lock().rest();
+        match wait {
+            Some(wait) => tokio::time::sleep(wait).await,
+            None => return,
+        }
     }
 }
 
@@ -137,7 +193,19 @@ mod tests {
         }
         let memories = passwords.memories.lock();
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        assert!((1..=cores).contains(&memories.len()), "{}", memories.len());
-        assert!(memories.iter().all(|memory| memory.capacity() == MEMORY_KIB as usize));
+        assert!((1..=cores).contains(&memories.free.len()), "{}", memories.free.len());
+        assert!(memories.free.iter().all(|memory| memory.len() == MEMORY_KIB as usize));
+    }
+
+    #[test]
+    fn a_while_after_the_last_login_the_memory_is_given_back() {
+        let mut memories = Memories::default();
+        let memory = memories.take();
+        memories.put(memory);
+        assert!(memories.rest().is_some());
+        assert_eq!(memories.free.len(), 1, "kept for the next login");
+        memories.used = Instant::now().checked_sub(KEPT_FOR);
+        assert_eq!(memories.rest(), None);
+        assert!(memories.free.is_empty());
     }
 }

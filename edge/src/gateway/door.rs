@@ -105,6 +105,7 @@ impl Door {
 
     /// To the school's own door.
     async fn enter(&self, school: &SchoolId, mut request: Request) -> Result<Response, Refusal> {
+        let by_pass = shown(request.headers()).is_some();
         if let Some(pass) = shown(request.headers()) {
             let claims = self.keys.verify_pass(pass, unix_ms()).map_err(|error| {
                 tracing::debug!(%school, %error, "a pass is not honoured");
@@ -118,7 +119,7 @@ impl Door {
             request.extensions_mut().insert(Arc::new(claims));
         }
         let opened = tokio::time::timeout(LOADING_MAX, async {
-            let tenant = self.tenants.enter(school).await?;
+            let tenant = self.tenants.enter(school, by_pass).await?;
             let standing = tenant.standing().await;
             Ok::<_, Refusal>((tenant, standing))
         });
@@ -127,6 +128,10 @@ impl Door {
             Standing::Serves => {
                 // The router's own error is none.
                 let Ok(response) = tenant.router().oneshot(request).await;
+                // Who is turned away does not keep a school open.
+                if !response.status().is_client_error() {
+                    tenant.touch(self.tenants.now_ms());
+                }
                 Ok(response)
             }
             Standing::Refused(code) => {

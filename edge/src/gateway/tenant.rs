@@ -152,7 +152,7 @@ impl Tenant {
         self.router.clone()
     }
 
-    /// Somebody asks for something.
+    /// Somebody was served.
     pub fn touch(&self, now_ms: u64) {
         self.used_ms.fetch_max(now_ms, Ordering::Relaxed);
     }

@@ -33,6 +33,10 @@ const FAILED_PAUSE_MS: u64 = 2_000;
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Adding up the files' sizes costs a system call each.
 const MEASURE_EVERY: Duration = Duration::from_mins(1);
+/// Schools that are opened for somebody who has shown no pass: so many at once, then one in each time. Each costs the core a
+/// school's state, and whoever knows the addresses could ask for all of them in turn.
+const KNOCKS_MAX: u64 = 20;
+const KNOCK_EVERY_MS: u64 = 250;
 /// In `/status`.
 const SHOWN_MAX: usize = 100;
 /// When all places are taken by schools in use.
@@ -52,6 +56,7 @@ pub struct Tenants {
     slots: BTreeMap<SchoolId, Slot>,
     limits: Limits,
     places: Arc<Semaphore>,
+    knocks: Mutex<Knocks>,
     /// Something may wait in their files.
     unfinished: Mutex<BTreeSet<SchoolId>>,
     stopped: AtomicBool,
@@ -69,11 +74,31 @@ enum State {
     Failed(u64),
 }
 
+/// A bucket of openings without a pass (token bucket).
+#[derive(Debug, Default)]
+struct Knocks {
+    /// Time at which all that was taken has come back.
+    full_ms: u64,
+}
+
+impl Knocks {
+    fn take(&mut self, now_ms: u64) -> bool {
+        let full_ms = self.full_ms.max(now_ms) + KNOCK_EVERY_MS;
+        let fits = full_ms <= now_ms + KNOCKS_MAX * KNOCK_EVERY_MS;
+        if fits {
+            self.full_ms = full_ms;
+        }
+        fits
+    }
+}
+
 /// Why a school is not open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotOpen {
     #[error("all places are taken by schools in use")]
     Full,
+    #[error("too many schools were opened just now for people without a pass")]
+    Knocked,
     #[error("the school's file cannot be opened")]
     Failed,
     #[error("the gateway stops")]
@@ -85,7 +110,7 @@ impl From<NotOpen> for Refusal {
         match error {
             NotOpen::Full => Self::busy().retry_after(FULL_RETRY_S),
             NotOpen::Failed => Self::storage(),
-            NotOpen::Stopping => Self::busy(),
+            NotOpen::Knocked | NotOpen::Stopping => Self::busy(),
         }
     }
 }
@@ -124,37 +149,44 @@ impl Tenants {
         }
         let places = Arc::new(Semaphore::new(limits.open_max));
         let unfinished = Mutex::new(unfinished);
-        Ok(Arc::new(Self { ground, slots, limits, places, unfinished, stopped: AtomicBool::new(false) }))
+        Ok(Arc::new(Self {
+            ground,
+            slots,
+            limits,
+            places,
+            unfinished,
+            knocks: Mutex::default(),
+            stopped: AtomicBool::new(false),
+        }))
     }
 
-    /// The school, opened if it is not. Whoever holds it keeps it open.
-    pub async fn enter(self: &Arc<Self>, school: &SchoolId) -> Result<Arc<Tenant>, NotOpen> {
+    /// The school, opened if it is not. Whoever holds it keeps it open. `known`: whoever asks has a right to.
+    pub async fn enter(self: &Arc<Self>, school: &SchoolId, known: bool) -> Result<Arc<Tenant>, NotOpen> {
         let slot = &self.slots[school];
         if let Ok(state) = slot.state.try_lock()
             && let State::Open(tenant) = &*state
         {
-            tenant.touch(self.ground.clock.now_ms());
             return Ok(tenant.clone());
         }
         // In a task of its own: whoever asks may hang up, and what is half open must not be opened again beside itself.
         let (tenants, school) = (self.clone(), school.clone());
-        tokio::spawn(async move { tenants.open(&school).await }).await.unwrap_or(Err(NotOpen::Failed))
+        tokio::spawn(async move { tenants.open(&school, known).await }).await.unwrap_or(Err(NotOpen::Failed))
     }
 
-    async fn open(&self, school: &SchoolId) -> Result<Arc<Tenant>, NotOpen> {
+    async fn open(&self, school: &SchoolId, known: bool) -> Result<Arc<Tenant>, NotOpen> {
         let slot = &self.slots[school];
         let mut state = slot.state.lock().await;
         let now_ms = self.ground.clock.now_ms();
         match &*state {
-            State::Open(tenant) => {
-                tenant.touch(now_ms);
-                return Ok(tenant.clone());
-            }
+            State::Open(tenant) => return Ok(tenant.clone()),
             State::Failed(until_ms) if now_ms < *until_ms => return Err(NotOpen::Failed),
             State::Failed(_) | State::Closed => {}
         }
         if self.stopped.load(Ordering::Relaxed) {
             return Err(NotOpen::Stopping);
+        }
+        if !known && !self.knocks.lock().take(now_ms) {
+            return Err(NotOpen::Knocked);
         }
         let place = self.place(now_ms).await.ok_or(NotOpen::Full)?;
         match Tenant::open(&self.ground, &slot.plot, place).await {
@@ -276,7 +308,7 @@ impl Tenants {
     async fn hand_over(self: &Arc<Self>) {
         let schools: Vec<SchoolId> = self.unfinished.lock().iter().cloned().collect();
         for school in schools {
-            if matches!(self.enter(&school).await, Err(NotOpen::Full)) {
+            if matches!(self.enter(&school, true).await, Err(NotOpen::Full)) {
                 return;
             }
         }
@@ -332,6 +364,10 @@ impl Tenants {
         closing.join_all().await;
     }
 
+    pub fn now_ms(&self) -> u64 {
+        self.ground.clock.now_ms()
+    }
+
     /// Places that are taken, and the most that there are.
     pub fn places(&self) -> (usize, usize) {
         (self.limits.open_max - self.places.available_permits(), self.limits.open_max)
@@ -369,5 +405,19 @@ impl Tenants {
         let open = self.open_now();
         let offline = open.iter().filter(|tenant| !tenant.is_online()).count();
         (open.len(), offline, open.iter().map(|tenant| tenant.holds().1).sum())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_knocks_at_many_schools_opens_few() {
+        let mut knocks = Knocks::default();
+        let taken = |knocks: &mut Knocks, now_ms| (0..1_000).filter(|_| knocks.take(now_ms)).count() as u64;
+        assert_eq!(taken(&mut knocks, 5_000), KNOCKS_MAX);
+        assert_eq!(taken(&mut knocks, 5_000 + 3 * KNOCK_EVERY_MS), 3);
+        assert_eq!(taken(&mut knocks, 10_000_000), KNOCKS_MAX, "no more than that come back");
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     blob::{BlobDoor, Folders},
     config::Config,
     door::Door,
+    enrol::{EnrolDoor, Guard},
     meta,
     objects::Objects,
     raft::{self, Groups, Member, Peers, Settings},
@@ -14,13 +15,14 @@ use schulhof_net::{
     datadir::{self, DataDir},
     identity::{Identity, PeerIdentity, Role},
     observe::{self, Admin, Readiness},
-    quic::{Accepted, Endpoint, Options},
+    quic::{Accepted, Caller, Endpoint, Options, QuicError},
 };
 use schulhof_wire::{
     SchoolId,
     admin::ALPN_ADMIN,
     backup::ALPN_BACKUP,
     blob::ALPN_BLOB,
+    enrol::ALPN_ENROL,
     node::{ALPN_RAFT, ALPN_SYNC},
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -69,7 +71,8 @@ impl Node {
         drop(datadir::open(&config.data, "core", DATA_VERSION)?);
         let data = config.data.join("quic");
         let alpns = [ALPN_RAFT, ALPN_SYNC, ALPN_BLOB, ALPN_ADMIN, ALPN_BACKUP];
-        Ok(Endpoint::bind(Options { listen: config.quic, identity: &identity, data: Some(&data), alpns: &alpns })?)
+        let options = Options { listen: config.quic, identity: &identity, data: Some(&data), alpns: &alpns };
+        Ok(Endpoint::bind_with_open_door(options, ALPN_ENROL)?)
     }
 
     /// Starts on a bound endpoint.
@@ -97,7 +100,7 @@ impl Node {
         let groups = Groups::open(data.path(), peers, founders, settings).await?;
         let silence_max = Duration::from_millis(config.heartbeat_ms * QUORUM_SILENCE_HEARTBEATS);
         let door = Arc::new(Door::new(groups.clone(), silence_max));
-        let admin = Arc::new(AdminDoor::new(groups.clone()));
+        let admin = Arc::new(AdminDoor::new(groups.clone(), config.identity.clone()));
 
         let objects = Objects::open(&config.objects, data.path())?;
         let objects = if config.objects.s3.is_some() {
@@ -110,7 +113,9 @@ impl Node {
         let blobs = Arc::new(BlobDoor::new(objects.clone(), groups.peers().clone(), known));
 
         let backup = Arc::new(backup::Door::new(groups.clone()));
-        let doors = Doors { groups: groups.clone(), sync: door.clone(), blobs, admin, backup };
+        let enrol = Arc::new(EnrolDoor::new(groups.clone(), config.identity.clone()));
+        let guard = Guard::new(&groups);
+        let doors = Doors { groups: groups.clone(), sync: door.clone(), blobs, admin, backup, enrol, guard };
         let (tending, tending_members) = (groups.clone(), groups.clone());
         let tasks = vec![
             tokio::spawn(accept(endpoint.clone(), doors)),
@@ -174,15 +179,28 @@ struct Doors {
     blobs: Arc<BlobDoor>,
     admin: Arc<AdminDoor>,
     backup: Arc<backup::Door>,
+    enrol: Arc<EnrolDoor>,
+    guard: Guard,
 }
 
 impl Doors {
-    async fn serve(self, accepted: Accepted) {
+    async fn serve(self, caller: Caller) {
+        match caller {
+            Caller::Known(accepted) => {
+                let guard = self.guard.clone();
+                guard.watch(&accepted.clone(), self.serve_known(accepted)).await;
+            }
+            Caller::Stranger(connection) => self.enrol.serve_stranger(connection).await,
+        }
+    }
+
+    async fn serve_known(self, accepted: Accepted) {
         match accepted.alpn.as_slice() {
             ALPN_RAFT => raft::serve(accepted, self.groups).await,
             ALPN_BLOB => self.blobs.serve(accepted).await,
             ALPN_ADMIN => self.admin.serve(accepted).await,
             ALPN_BACKUP => self.backup.serve(accepted).await,
+            ALPN_ENROL => self.enrol.serve(accepted).await,
             _ => self.sync.serve(accepted).await,
         }
     }
@@ -193,7 +211,7 @@ async fn accept(endpoint: Endpoint, doors: Doors) {
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     while let Some(handshake) = endpoint.accept().await {
         // Core nodes dial from where they listen; they must not wait behind the boxes that wait for them.
-        let of_core = doors.groups.peers().members().any(|member| member.address == handshake.address());
+        let of_core = doors.groups.peers().members().iter().any(|member| member.address == handshake.address());
         let turn = handshakes.clone().try_acquire_owned().ok();
         if turn.is_none() && !of_core {
             crate::door::count_refused("too-many-handshakes");
@@ -207,13 +225,14 @@ async fn accept(endpoint: Endpoint, doors: Doors) {
         };
         let doors = doors.clone();
         tokio::spawn(async move {
-            let finished = handshake.finish().await;
+            let finished = handshake.finish_any().await;
             drop(turn);
             match finished {
-                Ok(accepted) => {
+                Ok(caller) => {
                     metrics::counter!("schulhof_core_handshakes_total").increment(1);
-                    doors.serve(accepted).await;
+                    doors.serve(caller).await;
                 }
+                Err(QuicError::Stranger) => crate::door::count_refused("no-certificate"),
                 Err(e) => {
                     crate::door::count_refused("handshake");
                     tracing::debug!("{e}");

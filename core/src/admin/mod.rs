@@ -4,6 +4,7 @@
 //! may be old (what it reads, it reads as the leader and after a read index), or decide anything that the meta group's state
 //! machine decides.
 
+mod boxes;
 mod node;
 mod school;
 
@@ -19,8 +20,11 @@ use schulhof_net::{
     identity::Role,
     quic::{Accepted, FrameReader, FrameWriter},
 };
-use schulhof_wire::admin::{Answer, Ask, Leader, REQUEST_LEN_MAX, Request, VERSION};
-use std::{sync::Arc, time::Duration};
+use schulhof_wire::{
+    NodeName,
+    admin::{Answer, Ask, Leader, REQUEST_LEN_MAX, Request, VERSION},
+};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, time::timeout};
 
 /// Requests of one operator at once; further streams wait.
@@ -35,11 +39,13 @@ const BUSY_RETRY_MS: u32 = 300;
 /// What the requests need.
 pub struct AdminDoor {
     groups: Arc<Groups>,
+    /// With the file under which the CA's key is sealed.
+    identity: PathBuf,
 }
 
 impl AdminDoor {
-    pub fn new(groups: Arc<Groups>) -> Self {
-        Self { groups }
+    pub fn new(groups: Arc<Groups>, identity: PathBuf) -> Self {
+        Self { groups, identity }
     }
 
     /// Serves one connection until it ends.
@@ -60,7 +66,7 @@ impl AdminDoor {
                 let answer = match timeout(REQUEST_MAX, reader.read()).await {
                     Ok(Ok(Some(Request { version: VERSION, ask }))) => {
                         tracing::info!(%operator, ?ask, "an operator asks");
-                        door.answer(ask).await
+                        door.answer(&operator, ask).await
                     }
                     Ok(Ok(Some(Request { version, .. }))) => {
                         refused("version", format!("this core speaks version {VERSION}, not {version}"))
@@ -84,7 +90,7 @@ impl AdminDoor {
         }
     }
 
-    async fn answer(&self, ask: Ask) -> Answer {
+    async fn answer(&self, operator: &NodeName, ask: Ask) -> Answer {
         let answered = match ask {
             Ask::Schools => self.schools().await,
             Ask::SchoolAdd { school, name, group } => self.school_add(school, name, group).await,
@@ -92,6 +98,10 @@ impl AdminDoor {
             Ask::NodeAdd { name, address, replaces, dry_run } => self.node_add(name, address, replaces, dry_run).await,
             Ask::NodeChange { name, change, dry_run } => self.node_change(name, change, dry_run).await,
             Ask::SchoolMove { school, to, dry_run } => self.school_move(school, Group(to), dry_run).await,
+            Ask::CaInstall { certificate, key } => self.ca_install(certificate, key).await,
+            Ask::BoxInvite { school, token, ttl_ms } => self.box_invite(operator, school, token, ttl_ms).await,
+            Ask::Boxes => self.boxes().await,
+            Ask::BoxRevoke { what } => self.box_revoke(what).await,
         };
         answered.unwrap_or_else(|instead| instead)
     }

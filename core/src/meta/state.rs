@@ -1,10 +1,13 @@
 //! What the meta group's entries say, and the records that they lead to.
 //!
 //! Pure: `apply` sees the records and the command, and nothing else. Records stand behind keys that begin with their kind
-//! (`n/` nodes, `s/` schools); a value is a version byte and postcard.
+//! (`n/` nodes, `s/` schools, `e/` enrolment); a value is a version byte and postcard.
 
 use super::SCHOOLS_MAX;
-use crate::raft::types::{Epoch, Group, NodeId};
+use crate::{
+    enrol::{self, EnrolCommand, EnrolOutcome},
+    raft::types::{Epoch, Group, NodeId},
+};
 use schulhof_school::{Changes, Kv, KvMut, Overlay};
 use schulhof_wire::{NodeName, SchoolId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -58,6 +61,8 @@ pub enum MetaCommand {
         id: NodeId,
         state: NodeState,
     },
+    /// Invitations, boxes and the CA.
+    Enrol(EnrolCommand),
 }
 
 /// What became of a command. `code` is stable.
@@ -67,6 +72,7 @@ pub enum MetaAnswer {
     School(School),
     Node(Node),
     Refused { code: String, detail: String },
+    Enrol(EnrolOutcome),
 }
 
 fn refused(code: &str, detail: impl Into<String>) -> MetaAnswer {
@@ -170,6 +176,7 @@ pub fn apply(kv: &mut dyn KvMut, command: &MetaCommand) -> MetaAnswer {
             _ => None,
         }),
         MetaCommand::Restored { school, group, epoch } => restored(kv, school, *group, *epoch),
+        MetaCommand::Enrol(command) => MetaAnswer::Enrol(enrol::apply(kv, command)),
     }
 }
 

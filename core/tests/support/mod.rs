@@ -9,7 +9,7 @@ use schulhof_core::{
     raft::types::Group,
 };
 use schulhof_net::{
-    identity::{Ca, Role},
+    identity::{Ca, Role, SEAL_FILE, SealKey},
     quic::{Endpoint, Expected, FrameReader, FrameWriter, Options},
 };
 use schulhof_school::{Actor, Body, Operation, Role as SchoolRole, view};
@@ -64,9 +64,12 @@ impl Cluster {
         let names: Vec<NodeName> = (1..=3).map(|i| NodeName::new(format!("core-{i}")).unwrap()).collect();
         let mut configs = Vec::new();
         let mut endpoints = Vec::new();
+        let seal = dir.path().join("seal");
+        SealKey::create(&seal).unwrap();
         for name in &names {
             let home = dir.path().join(name.as_str());
             ca.issue(Role::Core, name.as_str()).unwrap().save(&home.join("identity")).unwrap();
+            std::fs::copy(seal.join(SEAL_FILE), home.join("identity").join(SEAL_FILE)).unwrap();
             let school = |id: &str, group| School { id: SchoolId::new(id).unwrap(), name: None, group };
             let mut config = Config {
                 name: name.clone(),
@@ -188,6 +191,11 @@ impl Cluster {
             }
         })
         .await
+    }
+
+    /// As somebody with an identity of their own.
+    pub fn client_of(&self, endpoint: Endpoint) -> Client {
+        Client { endpoint, nodes: self.configs.iter().map(|c| (c.name.clone(), c.quic)).collect() }
     }
 
     /// Hash of a school's state on each running node, once all have applied up to the index.
@@ -337,6 +345,10 @@ pub async fn hello_on(connection: &quinn::Connection, school: &SchoolId, after: 
 }
 
 impl Session {
+    pub fn is_open(&self) -> bool {
+        self._connection.close_reason().is_none()
+    }
+
     /// The next frame; `None` when the session is over.
     pub async fn next(&mut self) -> Option<ToBox> {
         tokio::time::timeout(PATIENCE, self.reader.read()).await.expect("a frame in time").ok().flatten()

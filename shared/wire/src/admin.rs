@@ -3,7 +3,10 @@
 //!
 //! Only a certificate of an operator opens this door.
 
-use crate::id::{NodeName, SchoolId};
+use crate::{
+    enrol::CoreNode,
+    id::{NodeName, SchoolId},
+};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -36,6 +39,16 @@ pub enum Ask {
     NodeAdd { name: NodeName, address: SocketAddr, replaces: Option<NodeName>, dry_run: bool },
     /// Answered as above.
     NodeChange { name: NodeName, change: NodeChange, dry_run: bool },
+    /// From then on the core signs boxes' certificates with this CA: X.509 and PKCS #8, in DER. Once; again with the same CA,
+    /// its key is sealed anew. Answered by [`Answer::Done`].
+    CaInstall { certificate: Vec<u8>, key: Private },
+    /// A box of the school may join with the token of this id (`enrol`): SHA-256 over `schulhof-token/1\n` and its secret, which
+    /// stays with whoever asks. For 24 h, or shorter. Answered by [`Answer::BoxInvited`].
+    BoxInvite { school: SchoolId, token: [u8; 32], ttl_ms: Option<u64> },
+    /// Answered by [`Answer::Boxes`].
+    Boxes,
+    /// Turns a box away, or withdraws an invitation. Answered by [`Answer::BoxRevoked`].
+    BoxRevoke { what: String },
 }
 
 /// Variants are numbered on the wire: add at the end.
@@ -58,6 +71,19 @@ pub enum Answer {
     Done,
     Schools(Vec<School>),
     Nodes(Vec<Node>),
+    BoxInvited {
+        /// SHA-256 of the CA's certificate.
+        ca: [u8; 32],
+        expires_ms: u64,
+        /// All nodes of the core.
+        core: Vec<CoreNode>,
+    },
+    Boxes {
+        boxes: Vec<BoxState>,
+        invitations: Vec<Invitation>,
+    },
+    /// The box; none: it was an invitation.
+    BoxRevoked(Option<Box<BoxState>>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,4 +149,49 @@ pub enum Moving {
     To(u32),
     /// It was in this group, which has not dropped it yet. It is served where it is now.
     From(u32),
+}
+
+/// Bytes that no log may show.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Private(pub Vec<u8>);
+
+impl std::fmt::Debug for Private {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Private")
+    }
+}
+
+/// A box that has joined.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoxState {
+    pub name: NodeName,
+    pub school: SchoolId,
+    /// Must be those that the box has shown.
+    pub words: String,
+    /// SHA-256 of its public key (SubjectPublicKeyInfo in DER), in hexadecimal digits.
+    pub key: String,
+    pub joined_ms: u64,
+    /// When its certificate was issued.
+    pub renewed_ms: u64,
+    /// When that ends.
+    pub expires_ms: u64,
+    pub revoked_ms: Option<u64>,
+    pub software: String,
+    /// With which it signs tickets (Ed25519 in base64url).
+    pub ticket_key: Option<String>,
+}
+
+/// A token that was given out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invitation {
+    /// The first 40 bits of the token id in base32: enough to name it.
+    pub id: String,
+    pub school: SchoolId,
+    /// Name of the operator.
+    pub by: String,
+    pub expires_ms: u64,
+    /// The box that has come with it.
+    pub used: Option<NodeName>,
+    pub revoked_ms: Option<u64>,
 }

@@ -172,8 +172,8 @@ async fn round(cluster: &Cluster, staff: &mut [Person], operations: usize) -> an
         secured_ms: secured.as_millis() as u64,
         connected_ms: connected.as_millis() as u64,
         saved_max_ms: longest.into_iter().max().unwrap_or_default().as_millis() as u64,
-        box_cpu_ms: (box_cpu - box_before).as_millis() as u64,
-        core_cpu_ms: (core_cpu - core_before).as_millis() as u64,
+        box_cpu_ms: box_cpu.saturating_sub(box_before).as_millis() as u64,
+        core_cpu_ms: core_cpu.saturating_sub(core_before).as_millis() as u64,
         memory_peak_kb,
         met: secured <= SECURED_TARGET && memory_peak_kb <= MEMORY_TARGET_KB,
     })

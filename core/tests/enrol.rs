@@ -113,7 +113,7 @@ async fn a_box_joins_with_a_token_and_speaks_for_its_school_from_then_on() {
     assert_eq!(boxes.len(), 1);
     assert_eq!(boxes[0].words, joined.words, "the same words at both ends");
     assert_eq!((boxes[0].revoked_ms, boxes[0].ticket_key.as_deref()), (None, Some("ticket-key")));
-    assert_eq!(invitations[0].used.as_ref().map(|name| name.as_str()), Some("nord-1"));
+    assert_eq!(invitations[0].used.as_ref().map(schulhof_wire::NodeName::as_str), Some("nord-1"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -206,7 +206,7 @@ impl EnrolDoor {
     fn instead(&self, error: ProposeError) -> EnrolAnswer {
         match error {
             ProposeError::NotLeader(leader) => {
-                let member = leader.and_then(|id| self.groups.peers().members().find(|member| member.id == id));
+                let member = leader.and_then(|id| self.groups.peers().member(id));
                 let leader = member
                     .map(|member| CoreNode { name: member.identity.name.clone(), address: member.address.to_string() });
                 EnrolAnswer::Redirect { leader }

@@ -37,6 +37,7 @@ impl World {
         world
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "written out at each call")]
     fn apply(&mut self, command: EnrolCommand) -> EnrolOutcome {
         apply(&mut self.0, &command)
     }

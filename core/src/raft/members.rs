@@ -182,10 +182,11 @@ mod tests {
         use NodeState::{Active, Joining, Leaving};
         let goal = view(&[(1, Active), (2, Active), (3, Leaving), (4, Joining)]);
         let nobody = BTreeSet::new();
+        let four = BTreeSet::from([4]);
         let step = |members: &Members, caught_up| next(members, &goal, 1, caught_up);
         assert_eq!(step(&members(&[1, 2, 3], &[]), &nobody), Some(Step::Learn(4)));
         assert_eq!(step(&members(&[1, 2, 3], &[4]), &nobody), None, "nobody leaves while it catches up");
-        assert_eq!(step(&members(&[1, 2, 3], &[4]), &BTreeSet::from([4])), Some(Step::Promote(4)));
+        assert_eq!(step(&members(&[1, 2, 3], &[4]), &four), Some(Step::Promote(4)));
         let all = members(&[1, 2, 3, 4], &[]);
         assert_eq!(step(&all, &nobody), Some(Step::Remove { id: 3, votes: true }));
         assert_eq!(next(&all, &goal, 3, &nobody), Some(Step::HandOver(1)), "who leaves does not remove itself");

@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// Serves one connection until it ends. QUIC bounds how many of its requests are served at once.
 pub async fn serve(accepted: Accepted, groups: Arc<Groups>) {
     let Accepted { connection, peer, .. } = accepted;
-    let Some(number) = admitted(&groups, &peer) else {
+    let Some(admitted_as) = admitted(&groups, &peer) else {
         super::super::door::count_refused("not-a-core-node");
         tracing::warn!(%peer, "refused at the Raft door: not a node of this core");
         connection.close(1u32.into(), b"not a node of this core");
@@ -27,17 +27,32 @@ pub async fn serve(accepted: Accepted, groups: Arc<Groups>) {
             connection.close(1u32.into(), b"no node of this core any more");
             return;
         }
-        tokio::spawn(exchange(send, receive, groups.clone(), number));
+        tokio::spawn(exchange(send, receive, groups.clone(), admitted_as.number()));
     }
 }
 
-/// The number of a core node. A node that has just joined knows few of the others yet, and hears of them from whichever leads:
-/// until then it takes any core node of this CA, without a number.
-fn admitted(groups: &Groups, peer: &PeerIdentity) -> Option<Option<NodeId>> {
+/// A core node that may come in.
+#[derive(Debug, Clone, Copy)]
+enum Admitted {
+    Numbered(NodeId),
+    /// A node that has just joined knows few of the others yet, and hears of them from whichever leads: until then it takes
+    /// any core node of this CA.
+    Unknown,
+}
+
+impl Admitted {
+    fn number(self) -> Option<NodeId> {
+        match self {
+            Self::Numbered(number) => Some(number),
+            Self::Unknown => None,
+        }
+    }
+}
+
+fn admitted(groups: &Groups, peer: &PeerIdentity) -> Option<Admitted> {
     match groups.peers().number(peer) {
-        Some(number) => Some(Some(number)),
-        None if groups.is_new() && peer.role == Role::Core => Some(None),
-        None => None,
+        Some(number) => Some(Admitted::Numbered(number)),
+        None => (groups.is_new() && peer.role == Role::Core).then_some(Admitted::Unknown),
     }
 }
 

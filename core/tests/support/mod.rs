@@ -227,7 +227,7 @@ pub struct Session {
     pub head: LogIndex,
     pub writer: FrameWriter<ToCore>,
     pub reader: FrameReader<ToBox>,
-    _connection: quinn::Connection,
+    connection: quinn::Connection,
 }
 
 /// A stream at the blob door.
@@ -335,7 +335,7 @@ async fn greet(
     let hello = ToCore::Hello { version, software: "test".into(), school: school.clone(), after };
     writer.write(&hello).await.ok()?;
     let answer = reader.read().await.ok()??;
-    Some((answer, Session { head: LogIndex(0), writer, reader, _connection: connection.clone() }))
+    Some((answer, Session { head: LogIndex(0), writer, reader, connection: connection.clone() }))
 }
 
 /// Says hello on a further stream of a connection; the first answer.
@@ -346,7 +346,7 @@ pub async fn hello_on(connection: &quinn::Connection, school: &SchoolId, after: 
 
 impl Session {
     pub fn is_open(&self) -> bool {
-        self._connection.close_reason().is_none()
+        self.connection.close_reason().is_none()
     }
 
     /// The next frame; `None` when the session is over.

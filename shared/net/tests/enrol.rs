@@ -224,7 +224,7 @@ async fn a_renewed_certificate_is_shown_from_then_on() {
     let key = NodeKey::load_or_create(dir.path()).unwrap();
     let now = SystemTime::now();
     let requested = RequestedKey::of(&key.request().unwrap()).unwrap();
-    let first = ca.sign(&requested, Role::Box, "nord", now, now + Duration::from_secs(60)).unwrap();
+    let first = ca.sign(&requested, Role::Box, "nord", now, now + Duration::from_mins(1)).unwrap();
     let first = Identity::assemble(&key, ca.certificate(), first).unwrap();
     let before = first.validity_s().unwrap();
     let client = Endpoint::bind(Options { listen: LISTEN, identity: &first, data: None, alpns: &[] }).unwrap();

@@ -38,7 +38,9 @@ impl Replica {
             None => {}
             Some(Staging::Begin { .. }) => self.staged = MemoryKv::default(),
             Some(Staging::Records(records)) => {
-                records.iter().for_each(|(key, value)| self.staged.put(key, value));
+                for (key, value) in &records {
+                    self.staged.put(key, value);
+                }
             }
             Some(Staging::End { records, .. }) => {
                 assert_eq!(self.staged.0.len() as u64, records);

@@ -214,7 +214,7 @@ impl Handshake {
 
     /// Where it comes from, as far as it says.
     pub fn address(&self) -> SocketAddr {
-        self.0.remote_address()
+        self.incoming.remote_address()
     }
 
     /// Turns it away without a handshake, when there are too many already.

@@ -82,7 +82,9 @@ impl Cluster {
         let operations = first.log.iter().map(|entry| entry.operation.clone()).collect();
         let mut nodes: Vec<CoreNode> = (0..NODES).map(|_| CoreNode::default()).collect();
         if ctx.mix == Mix::OldCore {
-            nodes.iter_mut().for_each(|node| node.old = ctx.rng.chance(2, 3));
+            for node in &mut nodes {
+                node.old = ctx.rng.chance(2, 3);
+            }
         }
         nodes[0].leads = Some(1);
         let log = vec![Logged { operations, origin: None }];

@@ -339,7 +339,9 @@ impl Replica {
             None => {}
             Some(Staging::Begin { .. }) => self.disk.staged = MemoryKv::default(),
             Some(Staging::Records(records)) => {
-                records.iter().for_each(|(key, value)| self.disk.staged.put(key, value));
+                for (key, value) in &records {
+                    self.disk.staged.put(key, value);
+                }
             }
             Some(Staging::End { head, records }) => {
                 ctx.trace.note("loaded", &[self.place as u64, head.0, records]);

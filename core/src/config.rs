@@ -36,7 +36,7 @@ pub struct Config {
     /// for a few. The meta group comes to them. Default 32.
     #[serde(default = "groups")]
     pub groups: u32,
-    /// Milliseconds between a leader's heartbeats, 20 to 5000; the same on all nodes. A dead leader is replaced after 5 to 8
+    /// Milliseconds between a leader's heartbeats, 20 to 5000; the same on all nodes. A dead leader is replaced after 7 to 10
     /// of them. Smaller costs traffic per group and mistakes a busy node for a dead one. Default 300.
     #[serde(default = "heartbeat_ms")]
     pub heartbeat_ms: u64,

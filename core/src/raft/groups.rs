@@ -30,11 +30,12 @@ use std::{
 use tokio::{sync::watch, time::timeout};
 
 /// openraft's election timeout in heartbeats: at least, at most. A follower first waits until its leader's lease has run out,
-/// which is as long as the longest timeout, and then for a timeout: it asks for votes after 6 to 8 heartbeats.
-const ELECTION_HEARTBEATS: (u64, u64) = (3, 4);
-/// The same at the group's home node, which asks after 5 to 6: after a restart of all the lead is at home at once, and does not
+/// which is as long as the longest timeout, and then for a timeout: it asks for votes after 8 to 10 heartbeats. Less, and a
+/// machine that is short of processor time elects again and again instead of working.
+const ELECTION_HEARTBEATS: (u64, u64) = (3, 5);
+/// The same at the group's home node, which asks after 7 to 8: after a restart of all the lead is at home at once, and does not
 /// move there later with all boxes.
-const ELECTION_HEARTBEATS_HOME: (u64, u64) = (2, 3);
+const ELECTION_HEARTBEATS_HOME: (u64, u64) = (3, 4);
 /// Leases and longest timeouts after which a leader that no majority answers keeps silent, so that those who still hear it elect
 /// another one; then it tries again for as long.
 const QUORUM_LOST_TIMEOUTS: u64 = 2;

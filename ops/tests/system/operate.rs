@@ -59,7 +59,7 @@ async fn a_stop_ends_every_process_and_the_next_start_finds_the_data() {
     let dir = tempfile::tempdir().unwrap();
     let system = System::start(dir.path()).await;
     let pids = system.pids();
-    assert_eq!(pids.len(), 9, "three core nodes, the relay, two boxes with a media process each, and up itself");
+    assert_eq!(pids.len(), 10, "three core nodes, relay, gateway, two boxes with a media process each, and up itself");
     let heads = |system: &System| system.status().schools.iter().map(|s| s.head).collect::<Vec<_>>();
     let seeded = heads(&system);
     assert!(system.stop().success());

@@ -115,11 +115,11 @@ pub struct Media {
     pub command: Option<Vec<String>>,
 }
 
-fn store_cache_mib() -> usize {
+pub(crate) fn store_cache_mib() -> usize {
     crate::store::MEMORY_BYTES >> 20
 }
 
-fn blob_cache_mib() -> u64 {
+pub(crate) fn blob_cache_mib() -> u64 {
     2_048
 }
 

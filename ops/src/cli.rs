@@ -52,6 +52,9 @@ pub enum Command {
     Restore(RestoreArgs),
     /// Write a school's data, or one person's, in a form that people and other programs can read
     Export(ExportArgs),
+    /// Boxes of a running core: invite, list, revoke; and on the box: join, run
+    #[command(subcommand)]
+    Box(BoxCommand),
     /// Print the version
     Version,
 }
@@ -164,6 +167,89 @@ pub struct SchoolAddArgs {
     pub operate: OperateArgs,
 }
 
+#[derive(Debug, Subcommand)]
+pub enum BoxCommand {
+    /// Print a token for one box of a school: a line to copy, and a code to photograph
+    Invite(BoxInviteArgs),
+    /// On the box: fetch a certificate with a token
+    Join(BoxJoinArgs),
+    /// Show all boxes with their words, and the invitations that wait
+    List(OperateArgs),
+    /// Turn a box away and cut its connections, or withdraw an invitation
+    Revoke(BoxRevokeArgs),
+    /// Hand the CA that signs boxes' certificates over to the core
+    Ca(CaArgs),
+    /// On the box: serve the page that asks for a token, then run the box; all in one folder
+    Run(BoxRunArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct BoxInviteArgs {
+    /// School that the box shall serve
+    #[arg(long)]
+    pub school: SchoolId,
+    /// Hours for which the token is good, 24 at most
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=24))]
+    pub hours: Option<u64>,
+    /// Where the box reaches a core node, HOST:PORT; repeatable; by default where the nodes reach each other
+    #[arg(long, value_name = "ADDRESS")]
+    pub address: Vec<String>,
+    #[command(flatten)]
+    pub operate: OperateArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct BoxJoinArgs {
+    /// The line that begins with `schulhof-box/`
+    pub token: String,
+    /// Folder for the identity; must have none
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Form of the answer
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct BoxRevokeArgs {
+    /// Name of the box, or of an invitation, as `list` shows it
+    #[arg(value_name = "NAME")]
+    pub what: String,
+    #[command(flatten)]
+    pub operate: OperateArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct CaArgs {
+    /// Folder with the CA's `ca.pem` and `key.pem`
+    #[arg(long, value_name = "DIR")]
+    pub ca: PathBuf,
+    #[command(flatten)]
+    pub operate: OperateArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct BoxRunArgs {
+    /// Folder for everything that the box has
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Where browsers reach a new box
+    #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:8080")]
+    pub http: SocketAddr,
+    /// Port for media of a new box (TCP and UDP); 0: none, lessons go over relays
+    #[arg(long, value_name = "PORT", default_value_t = 8480)]
+    pub media_port: u16,
+    /// Health and metrics of a new box, on loopback
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9180")]
+    pub admin: SocketAddr,
+    /// The same of its media process
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9580")]
+    pub media_admin: SocketAddr,
+    /// Log as JSON, one object per line
+    #[arg(long)]
+    pub json_logs: bool,
+}
+
 #[derive(Debug, Args)]
 pub struct NodeArgs {
     /// Configuration file (TOML)
@@ -237,12 +323,13 @@ impl Command {
             Self::Core(_) => c"schulhof-core",
             Self::Relay(_) => c"schulhof-relay",
             Self::Edge(args) if args.role == EdgeRole::Gateway => c"schulhof-gate",
-            Self::Edge(_) => c"schulhof-edge",
+            Self::Edge(_) | Self::Box(BoxCommand::Run(_)) => c"schulhof-edge",
             Self::Media(_) => c"schulhof-media",
             Self::Up(_) => c"schulhof-up",
             Self::Status(_)
             | Self::Node(_)
             | Self::School(_)
+            | Self::Box(_)
             | Self::Backup(_)
             | Self::BackupKey(_)
             | Self::Restore(_)
@@ -266,6 +353,7 @@ impl Command {
             Self::BackupKey(_) => "backup-key",
             Self::Restore(_) => "restore",
             Self::Export(_) => "export",
+            Self::Box(_) => "box",
             Self::Version => "version",
         }
     }
@@ -292,6 +380,7 @@ impl Cli {
             Command::BackupKey(args) => backup::key(&args),
             Command::Restore(args) => backup::restore(&args),
             Command::Export(args) => export::command(&args),
+            Command::Box(command) => operate::boxes::command(command),
             Command::Version => {
                 println!("schulhof {}", env!("CARGO_PKG_VERSION"));
                 Ok(ExitCode::SUCCESS)

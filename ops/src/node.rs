@@ -16,10 +16,15 @@ where
     F: Future<Output = anyhow::Result<()>>,
 {
     let config: C = schulhof_net::config::load(&args.config)?;
-    let json = args.json_logs || std::env::var(LOG_ENV).is_ok_and(|v| v == "json");
+    run_to_end(args.json_logs, node(config))
+}
+
+/// Runs what is a node in all but its configuration.
+pub fn run_to_end(json_logs: bool, node: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
+    let json = json_logs || std::env::var(LOG_ENV).is_ok_and(|v| v == "json");
     schulhof_net::observe::init_tracing(json);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(node(config));
+    let result = runtime.block_on(node);
     runtime.shutdown_timeout(LINGER_MAX);
     result.map(|()| ExitCode::SUCCESS)
 }

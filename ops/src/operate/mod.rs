@@ -4,9 +4,11 @@
 //! redirects and tries again for a bounded time. What it must not do: send a request again that may have been carried out
 //! without saying so; what changes something must bear being asked twice, or be refused the second time.
 //!
+//! - [`boxes`]: `schulhof box`
 //! - [`node`]: `schulhof node`
 //! - [`school`]: `schulhof school`
 
+pub mod boxes;
 pub mod node;
 pub mod school;
 

@@ -1,12 +1,14 @@
-//! Identities of all nodes by one CA, and the boxes' ticket keys. What is there already stays as it is, right or wrong:
-//! the node itself judges it.
+//! Identities of the cloud's nodes by one CA, the file under which the core keeps the CA's key, and the boxes' ticket keys.
+//! The boxes' certificates come from the core (`boxes`). What is there already stays as it is, right or wrong: the node itself
+//! judges it.
 
 use super::layout::{CA, CORES, GATEWAY, Layout, OPERATOR, OPERATOR_NAME, RELAY, SCHOOLS};
 use anyhow::Context as _;
-use schulhof_net::identity::{CERTIFICATE_FILE, Ca, KEY_FILE, Role};
-use schulhof_placement::{TicketKey, TicketKeys};
+use schulhof_edge::enrol::setup;
+use schulhof_net::identity::{CERTIFICATE_FILE, Ca, KEY_FILE, Role, SEAL_FILE, SealKey};
+use schulhof_placement::TicketKeys;
 use schulhof_wire::SchoolId;
-use std::{fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path};
+use std::{fs, path::Path};
 
 /// The private ticket key of a box or gateway, beside its certificate.
 pub const TICKET_KEY_FILE: &str = "ticket.pk8";
@@ -29,19 +31,27 @@ pub fn prepare(layout: &Layout) -> anyhow::Result<Keys> {
         ca.save(&ca_dir)?;
         ca
     };
+    let seal = ca_dir.join(SEAL_FILE);
+    if !seal.exists() {
+        SealKey::create(&ca_dir)?;
+    }
     for name in CORES {
-        issue(&ca, Role::Core, name, &layout.identity(name))?;
+        let dir = layout.identity(name);
+        issue(&ca, Role::Core, name, &dir)?;
+        let own = dir.join(SEAL_FILE);
+        if !own.exists() {
+            fs::copy(&seal, &own).with_context(|| own.display().to_string())?;
+        }
     }
     issue(&ca, Role::Relay, RELAY, &layout.identity(RELAY))?;
     issue(&ca, Role::Operator, OPERATOR_NAME, &layout.identity(OPERATOR))?;
     issue(&ca, Role::Gateway, GATEWAY, &layout.identity(GATEWAY))?;
-    let of_gateway = ticket_key(&layout.identity(GATEWAY))?.public();
+    let of_gateway = setup::ticket_key(&layout.identity(GATEWAY).join(TICKET_KEY_FILE))?.public();
     let mut boxes = TicketKeys::default();
     let mut tickets = TicketKeys::default();
     for school in &SCHOOLS {
         let dir = layout.identity(school.id);
-        issue(&ca, Role::Box, school.id, &dir)?;
-        let (id, key) = (SchoolId::new(school.id)?, ticket_key(&dir)?.public());
+        let (id, key) = (SchoolId::new(school.id)?, setup::ticket_key(&dir.join(TICKET_KEY_FILE))?.public());
         boxes.insert(id.clone(), key);
         tickets.insert(id.clone(), key);
         tickets.insert(id, of_gateway);
@@ -54,22 +64,4 @@ fn issue(ca: &Ca, role: Role, name: &str, dir: &Path) -> anyhow::Result<()> {
         ca.issue(role, name)?.save(dir)?;
     }
     Ok(())
-}
-
-fn ticket_key(dir: &Path) -> anyhow::Result<TicketKey> {
-    let path = dir.join(TICKET_KEY_FILE);
-    let context = || path.display().to_string();
-    if path.exists() {
-        return TicketKey::from_pkcs8(&fs::read(&path).with_context(context)?).with_context(context);
-    }
-    let key = TicketKey::generate(&rand::random());
-    let beside = path.with_extension("new");
-    let write = || {
-        let mut file = fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
-        file.write_all(&key.to_pkcs8())?;
-        file.sync_all()?;
-        fs::rename(&beside, &path)
-    };
-    write().with_context(context)?;
-    Ok(key)
 }

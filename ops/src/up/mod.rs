@@ -3,11 +3,12 @@
 //!
 //! - [`layout`]: what runs where
 //! - [`ports`]: free ports
-//! - `identities`, `configs`: the nodes' files
+//! - `identities`, `configs`: the nodes' files; `boxes`: the boxes join the core
 //! - [`process`]: keeping a process running
 //! - `schools`: the demo schools in the core and on their boxes
 //! - `report`: what is printed
 
+mod boxes;
 mod configs;
 mod identities;
 pub mod layout;
@@ -123,30 +124,37 @@ struct System {
     layout: Layout,
     record: Record,
     keepers: Vec<(Kind, Keeper)>,
+    json_logs: bool,
+    tell: mpsc::UnboundedSender<Event>,
     events: mpsc::UnboundedReceiver<Event>,
     ready: BTreeSet<String>,
 }
 
 impl System {
-    /// Starts every process; they find each other by themselves.
+    /// Starts every process that has its identity; they find each other by themselves. Boxes without one come later.
     fn start(args: &UpArgs, layout: Layout) -> anyhow::Result<Self> {
         let (tell, events) = mpsc::unbounded_channel();
         let nodes = nodes(&layout);
-        let mut keepers = Vec::new();
-        for node in &nodes {
+        let record = Record { pid: std::process::id(), ready: false, nodes };
+        let (keepers, json_logs) = (Vec::new(), args.json_logs);
+        let boxes_too = boxes::have_joined(&layout);
+        let mut system = Self { layout, record, keepers, json_logs, tell, events, ready: BTreeSet::new() };
+        system.start_nodes(|kind| kind != Kind::Box || boxes_too);
+        system.save()?;
+        Ok(system)
+    }
+
+    fn start_nodes(&mut self, which: impl Fn(Kind) -> bool) {
+        for node in self.record.nodes.iter().filter(|node| which(node.kind)) {
             let subcommand: &[&str] = match node.kind {
                 Kind::Core => &["core"],
                 Kind::Relay => &["relay"],
                 Kind::Box => &["edge"],
                 Kind::Gateway => &["edge", "--role", "gateway"],
             };
-            let spec = Spec { program: OWN_PROGRAM.into(), subcommand, json_logs: args.json_logs, node: node.clone() };
-            keepers.push((node.kind, Keeper::start(spec, tell.clone())));
+            let spec = Spec { program: OWN_PROGRAM.into(), subcommand, json_logs: self.json_logs, node: node.clone() };
+            self.keepers.push((node.kind, Keeper::start(spec, self.tell.clone())));
         }
-        let record = Record { pid: std::process::id(), ready: false, nodes };
-        let system = Self { layout, record, keepers, events, ready: BTreeSet::new() };
-        system.save()?;
-        Ok(system)
     }
 
     fn save(&self) -> anyhow::Result<()> {
@@ -186,15 +194,25 @@ impl System {
     /// Until all nodes are ready and the boxes hold the demo schools.
     async fn until_ready(&mut self) -> anyhow::Result<()> {
         let mut seeding: Option<JoinHandle<anyhow::Result<()>>> = None;
+        let mut joining: Option<JoinHandle<anyhow::Result<()>>> = None;
+        let mut boxes_run = boxes::have_joined(&self.layout);
         let deadline = tokio::time::sleep(READY_MAX);
         tokio::pin!(deadline);
         loop {
             // Seeding needs the core alone, and has time while the boxes start.
             if seeding.is_none() && CORES.iter().all(|name| self.ready.contains(*name)) {
                 seeding = Some(tokio::spawn(schools::seed(self.layout.clone())));
+                if !boxes_run {
+                    joining = Some(tokio::spawn(boxes::join(self.layout.clone())));
+                }
             }
             tokio::select! {
                 event = self.events.recv() => self.handle(event.context("all keepers ended")?)?,
+                joined = async { joining.as_mut().expect("checked").await }, if joining.is_some() && !boxes_run => {
+                    joined??;
+                    boxes_run = true;
+                    self.start_nodes(|kind| kind == Kind::Box);
+                }
                 seeded = async { seeding.as_mut().expect("checked").await }, if seeding.is_some() => {
                     seeded??;
                     break;

@@ -3,6 +3,7 @@
 //! - `harness`: a whole system in a temporary folder; waiting for conditions
 //! - `person`: somebody at a browser, by HTTP
 //! - `operate`: starting, status, stopping, restarts
+//! - `boxes`: how boxes come and go
 //! - `refuse`: what a node refuses at its start, and whom it turns away
 //! - `backup`: backups, and what of them is damaged
 //! - `faults`: a burnt box, clocks that are a day off
@@ -10,6 +11,7 @@
 //! - `log`: every acknowledged operation once, in one order, whatever dies
 
 mod backup;
+mod boxes;
 mod faults;
 mod gateway;
 mod harness;

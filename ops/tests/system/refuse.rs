@@ -6,7 +6,7 @@ use schulhof_net::{
     quic::{Endpoint, Expected, FrameReader, FrameWriter, Options},
 };
 use schulhof_ops::up::{
-    layout::{Layout, OPERATOR},
+    layout::{CA, Layout, OPERATOR, SCHOOLS},
     ports, prepare,
 };
 use schulhof_wire::{
@@ -28,6 +28,11 @@ fn prepared(dir: &Path) -> (Layout, ports::Claim) {
     let dir = dir.to_owned();
     let layout = Layout { dir, listen: LOCALHOST, host: "localhost".into(), advertise: vec![LOCALHOST], ports };
     prepare(&layout).unwrap();
+    // Its boxes have joined: no core runs here that could let them in.
+    let ca = Ca::load(&layout.node(CA)).unwrap();
+    for school in &SCHOOLS {
+        ca.issue(Role::Box, school.id).unwrap().save(&layout.identity(school.id)).unwrap();
+    }
     (layout, claim.expect("free ports are claimed"))
 }
 

@@ -13,16 +13,24 @@
 //! - [`process`]: a media process, and what it costs
 //! - [`floor`]: what send + seal alone cost on this machine
 //! - [`media`]: one publisher, many subscribers
+//! - [`log`]: the core's log beside etcd
+//! - [`ack`]: a box's acknowledgement beside the disk
+//! - [`measure`], [`disk`], [`report`]: closed loops, the disk alone, a line of figures
 
+pub mod ack;
 pub mod client;
 pub mod cluster;
 pub mod control;
+pub mod disk;
 pub mod floor;
 pub mod gateway;
 pub mod http;
+pub mod log;
+pub mod measure;
 pub mod media;
 pub mod offline;
 pub mod process;
 pub mod reconnect;
+pub mod report;
 pub mod ticket;
 pub mod torture;

@@ -1,7 +1,7 @@
 //! `schulhof-bench`: measures a running piece of the product from outside. See `schulhof-bench media --help`.
 
 use clap::{Parser, Subcommand};
-use schulhof_bench::{gateway, media, offline, reconnect, torture};
+use schulhof_bench::{ack, gateway, log, media, offline, reconnect, torture};
 use std::{path::PathBuf, process::ExitCode};
 
 #[derive(Parser)]
@@ -23,6 +23,10 @@ enum Command {
     Reconnect(reconnect::Args),
     /// Kill, pause and cut off processes while people write; then look for what is lost or there twice
     Torture(torture::Args),
+    /// The core's log beside etcd, three nodes each on the same disk, taking turns
+    Log(log::Args),
+    /// What a box's "saved" costs beside the disk alone
+    Ack(ack::Args),
     /// Be the media node: what `media` starts when the product is not built
     #[command(hide = true)]
     Node {
@@ -39,6 +43,8 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Offline(args) => return offline::run(&args),
         Command::Reconnect(args) => return reconnect::run(&args),
         Command::Torture(args) => return torture::run(&args),
+        Command::Log(args) => log::run(&args)?,
+        Command::Ack(args) => ack::run(&args)?,
         Command::Node { config } => {
             let config = schulhof_net::config::load(&config)?;
             tokio::runtime::Runtime::new()?.block_on(schulhof_net::media::run(config))?;

@@ -116,7 +116,7 @@ impl MediaProcess {
 }
 
 /// Of all threads of a process, to the nanosecond (`schedstat`); those that have ended don't count any more.
-fn cpu_ns(pid: u32) -> anyhow::Result<u64> {
+pub fn cpu_ns(pid: u32) -> anyhow::Result<u64> {
     let mut sum = 0;
     for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
         // A thread may end between the two calls.

@@ -1,0 +1,109 @@
+//! The core's log beside etcd, on the same disk in the same run: three nodes each, as processes, taking turns.
+//!
+//! A client is a closed loop with one operation outstanding. Of ours, four loops share a box's connection (as browsers
+//! do): operations of messages over the sync door (QUIC, mutual TLS), acknowledged when they are committed by a majority
+//! and applied to the school's state. Of etcd: puts of new keys over gRPC without TLS to its leader, on as many connections.
+//! Both clients are in this process; its share of the processors is in the table, as it takes from both alike.
+//!
+//! Beside them stands the disk alone: one thread that appends as many bytes and syncs.
+
+mod etcd;
+mod nodes;
+mod ours;
+mod ports;
+mod report;
+
+use crate::{
+    disk,
+    measure::{self, Measured, Round},
+    report::Row,
+};
+use anyhow::ensure;
+use report::Report;
+use std::{path::PathBuf, time::Duration};
+
+/// Bytes of an operation, and of a put's key and value.
+const OPERATION_LEN: usize = 300;
+/// Between two turns: what the one before has left to the disk is done with.
+const PAUSE: Duration = Duration::from_secs(1);
+/// At the beginning of a turn, not counted.
+const WARM_UP: Duration = Duration::from_millis(500);
+
+/// Options of `schulhof-bench log`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+    /// Numbers of clients
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 100])]
+    clients: Vec<usize>,
+    /// Turns of each system per number of clients
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Seconds of a turn
+    #[arg(long, default_value_t = 4)]
+    seconds: u64,
+    /// Raft groups of the core
+    #[arg(long, default_value_t = 4)]
+    groups: u32,
+    /// Folder on the disk to measure; its content is deleted afterwards [default: a temporary one]
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// The program `schulhof` [default: the one beside this program]
+    #[arg(long)]
+    bin: Option<PathBuf>,
+}
+
+/// Measures and prints.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    ensure!(args.clients.iter().all(|clients| (1..=1_000).contains(clients)), "--clients: 1 to 1000 each");
+    ensure!(args.rounds > 0 && args.seconds > 0, "--rounds and --seconds: 1 or more");
+    let folder = disk::folder(args.dir.as_deref())?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let report = runtime.block_on(measure(args, folder.path()))?;
+    if args.json {
+        println!("{}", serde_json::to_string(&report)?);
+    }
+    Ok(())
+}
+
+async fn measure(args: &Args, folder: &std::path::Path) -> anyhow::Result<Report> {
+    let clients_max = args.clients.iter().copied().max().unwrap_or(1);
+    let etcd = etcd::Cluster::start(&folder.join("etcd")).await?;
+    let core = nodes::Core::start(&folder.join("core"), args, ours::boxes(clients_max)).await?;
+    let puts = etcd::Puts::connect(etcd.leader().await?, ours::boxes(clients_max)).await?;
+    let submissions = ours::Submissions::connect(&core, clients_max).await?;
+    let mut report = Report::new(args.groups);
+    let turn = Duration::from_secs(args.seconds);
+    for &clients in &args.clients {
+        let (mut theirs, mut own, mut bare) = (Measured::default(), Measured::default(), Measured::default());
+        for round in 0..args.rounds {
+            // Who is first changes too.
+            for second in [false, true] {
+                tokio::time::sleep(PAUSE).await;
+                let round_of = |pids| Round { clients, warm_up: WARM_UP, turn, pids };
+                if (round % 2 == 0) == second {
+                    own.add(measure::round(&submissions, &round_of(core.pids())).await?);
+                } else {
+                    theirs.add(measure::round(&puts, &round_of(etcd.pids())).await?);
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+            let at = folder.join("bare");
+            bare.add(tokio::task::spawn_blocking(move || disk::appends(&at, OPERATION_LEN, turn / 4)).await??);
+        }
+        for row in
+            [Row::new("fdatasync", 1, bare), Row::new("etcd", clients, theirs), Row::new("schulhof", clients, own)]
+        {
+            if !args.json {
+                report.print_row(&row);
+            }
+            report.rows.push(row);
+        }
+    }
+    if !args.json {
+        report.print_verdict();
+    }
+    Ok(report)
+}

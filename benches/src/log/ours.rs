@@ -1,0 +1,259 @@
+//! Boxes at the sync door: a connection per school, and on it a few people who each post one message after the other.
+
+use super::{OPERATION_LEN, nodes::Core};
+use crate::measure::{Client, System};
+use anyhow::{Context as _, bail, ensure};
+use schulhof_net::{
+    identity::Role,
+    quic::{Endpoint, Expected, FrameReader, FrameWriter, Options},
+};
+use schulhof_school::{Actor, Body, Operation, Role as SchoolRole};
+use schulhof_wire::{
+    AccountId, DeviceId, Hlc, LogIndex, NodeName, RoomId, SchoolId, Seq,
+    node::{ALPN_SYNC, EncodedOperation, SYNC_VERSION, SYNC_VERSION_MIN, ToBox, ToCore},
+};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// Loops that share a box: as many as a box has batches on the way.
+const LOOPS_PER_BOX: usize = 4;
+const CONNECT_MAX: Duration = Duration::from_secs(30);
+const RETRY_EVERY: Duration = Duration::from_millis(100);
+const TEACHER: &str = "t-weber";
+const ROOM: &str = "r-lehrer";
+
+/// Boxes for so many clients.
+pub fn boxes(clients: usize) -> usize {
+    clients.div_ceil(LOOPS_PER_BOX)
+}
+
+type Asked = (EncodedOperation, oneshot::Sender<()>);
+
+/// All boxes, connected for the whole run.
+pub struct Submissions {
+    boxes: Vec<mpsc::Sender<Asked>>,
+    /// Of each client's device: its last number, over all turns.
+    numbers: Vec<Arc<AtomicU64>>,
+}
+
+impl Submissions {
+    pub async fn connect(core: &Core, clients: usize) -> anyhow::Result<Self> {
+        let mut boxes = Vec::new();
+        let operator = endpoint(core, Role::Operator, "bench")?;
+        for school in &core.schools {
+            found(core, &operator, school).await?;
+            let endpoint = endpoint(core, Role::Box, school.as_str())?;
+            let version = SYNC_VERSION;
+            let line =
+                Line { version, endpoint, nodes: core.nodes.clone(), school: school.clone(), cursor: LogIndex(2) };
+            let (asks, asked) = mpsc::channel(LOOPS_PER_BOX);
+            tokio::spawn(async move {
+                if let Err(e) = line.serve(asked).await {
+                    eprintln!("a box cannot go on: {e:#}");
+                }
+            });
+            boxes.push(asks);
+        }
+        let submissions = Self { boxes, numbers: (0..clients).map(|_| Arc::default()).collect() };
+        // The first client of each box makes the room.
+        for number in 0..submissions.boxes.len().min(clients) {
+            let body = Body::RoomCreate { room: RoomId::new(ROOM)?, name: "Lehrer".into(), members: Vec::new() };
+            submissions.client(number).post(body).await?;
+        }
+        Ok(submissions)
+    }
+}
+
+impl System for Submissions {
+    type Client = Posting;
+
+    fn client(&self, number: usize) -> Posting {
+        Posting {
+            device: DeviceId::new(format!("d-{number}")).expect("letters and digits"),
+            asks: self.boxes[number % self.boxes.len()].clone(),
+            number: self.numbers[number].clone(),
+        }
+    }
+}
+
+/// One person's device.
+pub struct Posting {
+    device: DeviceId,
+    asks: mpsc::Sender<Asked>,
+    number: Arc<AtomicU64>,
+}
+
+impl Posting {
+    fn operation(&self, seq: u64, body: Body) -> Vec<u8> {
+        let actor = Actor::Account(AccountId::new(TEACHER).expect("letters"));
+        Operation { device: self.device.clone(), seq: Seq(seq), actor, at: Hlc::from_ms(1_700_000_000_000 + seq), body }
+            .encode()
+    }
+
+    async fn post(&mut self, body: Body) -> anyhow::Result<()> {
+        let seq = self.number.fetch_add(1, Ordering::Relaxed) + 1;
+        self.submit(self.operation(seq, body)).await
+    }
+
+    async fn submit(&self, operation: Vec<u8>) -> anyhow::Result<()> {
+        let (done, committed) = oneshot::channel();
+        self.asks.send((EncodedOperation(operation), done)).await.ok().context("the box has ended")?;
+        committed.await.context("the box has ended")
+    }
+}
+
+impl Client for Posting {
+    async fn operate(&mut self) -> anyhow::Result<()> {
+        let seq = self.number.fetch_add(1, Ordering::Relaxed) + 1;
+        let message = |len: usize| Body::post(RoomId::new(ROOM).expect("letters"), "x".repeat(len));
+        let around = self.operation(seq, message(1)).len() - 1;
+        self.submit(self.operation(seq, message(OPERATION_LEN - around))).await
+    }
+}
+
+fn endpoint(core: &Core, role: Role, name: &str) -> anyhow::Result<Endpoint> {
+    let identity = core.ca.issue(role, name)?;
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    Ok(Endpoint::bind(Options { listen, identity: &identity, data: None, alpns: &[] })?)
+}
+
+/// A school's beginning: its name and a teacher.
+async fn found(core: &Core, operator: &Endpoint, school: &SchoolId) -> anyhow::Result<()> {
+    let operation = |seq, body| {
+        let device = DeviceId::new("op-bench")?;
+        let operation = Operation { device, seq: Seq(seq), actor: Actor::Operator, at: Hlc::from_ms(seq), body };
+        anyhow::Ok(EncodedOperation(operation.encode()))
+    };
+    let teacher = Body::AccountCreate {
+        account: AccountId::new(TEACHER)?,
+        login: "m.weber".into(),
+        name: "Maria Weber".into(),
+        role: SchoolRole::Teacher,
+        password: "$argon2id$v=19$m=16,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo".into(),
+    };
+    let operations = vec![operation(1, Body::SchoolName { name: school.to_string() })?, operation(2, teacher)?];
+    let line = Line {
+        version: SYNC_VERSION_MIN,
+        endpoint: operator.clone(),
+        nodes: core.nodes.clone(),
+        school: school.clone(),
+        cursor: LogIndex(0),
+    };
+    let mut session = line.session().await?;
+    session.writer.write(&ToCore::Submit { batch: 1, operations }).await?;
+    loop {
+        match session.reader.read().await?.context("the session ended")? {
+            ToBox::Committed { .. } => return Ok(()),
+            ToBox::Entries { .. } | ToBox::Head { .. } => {}
+            other => bail!("{school} cannot begin: {other:?}"),
+        }
+    }
+}
+
+/// A box's way to the core.
+struct Line {
+    version: u16,
+    endpoint: Endpoint,
+    nodes: Vec<(NodeName, SocketAddr)>,
+    school: SchoolId,
+    cursor: LogIndex,
+}
+
+struct Session {
+    writer: FrameWriter<ToCore>,
+    reader: FrameReader<ToBox>,
+    _connection: quinn::Connection,
+}
+
+enum Welcomed {
+    Yes(Session),
+    Elsewhere(Option<NodeName>),
+}
+
+impl Line {
+    /// Follows redirects until a leader welcomes.
+    async fn session(&self) -> anyhow::Result<Session> {
+        let end = Instant::now() + CONNECT_MAX;
+        let mut at = 0;
+        loop {
+            match self.hello(self.nodes[at].1).await {
+                Ok(Welcomed::Yes(session)) => return Ok(session),
+                Ok(Welcomed::Elsewhere(Some(leader))) => {
+                    at = self.nodes.iter().position(|(name, _)| *name == leader).context("an unknown leader")?;
+                }
+                Ok(Welcomed::Elsewhere(None)) | Err(_) => at = (at + 1) % self.nodes.len(),
+            }
+            ensure!(Instant::now() < end, "{} found no leader within {CONNECT_MAX:?}", self.school);
+            tokio::time::sleep(RETRY_EVERY).await;
+        }
+    }
+
+    async fn hello(&self, node: SocketAddr) -> anyhow::Result<Welcomed> {
+        let connection = self.endpoint.connect(node, &Expected::AnyCore, ALPN_SYNC).await?;
+        let (send, receive) = connection.open_bi().await?;
+        let (mut writer, mut reader) = (FrameWriter::new(send), FrameReader::new(receive));
+        let (software, school) = ("bench".to_owned(), self.school.clone());
+        writer.write(&ToCore::Hello { version: self.version, software, school, after: self.cursor }).await?;
+        match reader.read().await?.context("no answer")? {
+            ToBox::Welcome { .. } => Ok(Welcomed::Yes(Session { writer, reader, _connection: connection })),
+            ToBox::Redirect { leader } => Ok(Welcomed::Elsewhere(leader)),
+            other => bail!("{} was not welcomed: {other:?}", self.school),
+        }
+    }
+
+    /// Until nobody asks any more. When the lead moves, what waits is sent again there: it counts once.
+    async fn serve(mut self, mut asked: mpsc::Receiver<Asked>) -> anyhow::Result<()> {
+        let mut open: BTreeMap<u64, Asked> = BTreeMap::new();
+        let mut last_batch = 0;
+        loop {
+            let mut session = self.session().await?;
+            for (&batch, (operation, _)) in &open {
+                session.writer.write(&ToCore::Submit { batch, operations: vec![operation.clone()] }).await?;
+            }
+            loop {
+                tokio::select! {
+                    next = asked.recv(), if open.len() < LOOPS_PER_BOX => {
+                        let Some(next) = next else { return Ok(()) };
+                        last_batch += 1;
+                        let submit = ToCore::Submit { batch: last_batch, operations: vec![next.0.clone()] };
+                        open.insert(last_batch, next);
+                        if session.writer.write(&submit).await.is_err() {
+                            break;
+                        }
+                    }
+                    frame = session.reader.read() => match frame {
+                        Ok(Some(ToBox::Committed { batch })) => {
+                            let (_, done) = open.remove(&batch).context("a batch that is not open")?;
+                            let _ = done.send(());
+                        }
+                        Ok(Some(ToBox::Entries { entries })) => {
+                            if let Some(reason) = entries.iter().find_map(|entry| entry.rejected.as_ref()) {
+                                bail!("an operation was rejected: {reason}");
+                            }
+                            self.cursor = entries.last().map_or(self.cursor, |entry| entry.index);
+                        }
+                        Ok(Some(ToBox::Busy { batch, retry_after_ms })) => {
+                            tokio::time::sleep(Duration::from_millis(retry_after_ms.into())).await;
+                            let (operation, _) = open.get(&batch).context("a batch that is not open")?;
+                            let submit = ToCore::Submit { batch, operations: vec![operation.clone()] };
+                            if session.writer.write(&submit).await.is_err() {
+                                break;
+                            }
+                        }
+                        Ok(Some(ToBox::Refused { code, detail })) => bail!("refused: {code}: {detail}"),
+                        Ok(Some(ToBox::Redirect { .. }) | None) | Err(_) => break,
+                        Ok(Some(_)) => {}
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The table of the log beside etcd.
+
+use crate::report::Row;
+use serde::Serialize;
+
+#[derive(Debug, Serialize)]
+pub struct Report {
+    pub processors: usize,
+    pub operation_len: usize,
+    pub groups: u32,
+    pub rows: Vec<Row>,
+}
+
+impl Report {
+    pub fn new(groups: u32) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { processors, operation_len: super::OPERATION_LEN, groups, rows: Vec::new() }
+    }
+
+    /// A line of the table; before the first one, its head.
+    pub fn print_row(&self, row: &Row) {
+        if self.rows.is_empty() {
+            println!(
+                "{} processors, operations of {} bytes, three nodes each; the core with {} groups",
+                self.processors, self.operation_len, self.groups
+            );
+            println!(
+                "system     clients  ops_per_s (slowest..fastest turn)   p50_us   p99_us | servers  clients (processors)"
+            );
+        }
+        println!(
+            "{:<10} {:>7} {:>10.0} ({:>7.0} ..{:>7.0})            {:>8} {:>8} | {:>7.2} {:>8.2}",
+            row.system,
+            row.clients,
+            row.ops_per_s,
+            row.slowest_turn_ops_per_s,
+            row.fastest_turn_ops_per_s,
+            row.p50_us,
+            row.p99_us,
+            row.server_processors,
+            row.client_processors,
+        );
+    }
+
+    /// Ours against etcd's, per number of clients.
+    pub fn print_verdict(&self) {
+        for own in self.rows.iter().filter(|row| row.system == "schulhof") {
+            if let Some(etcd) = self.rows.iter().find(|row| row.system == "etcd" && row.clients == own.clients) {
+                println!(
+                    "{} clients: {:.2} of etcd's rate, {:.2} of its p99",
+                    own.clients,
+                    own.ops_per_s / etcd.ops_per_s,
+                    f64::from(own.p99_us) / f64::from(etcd.p99_us.max(1)),
+                );
+            }
+        }
+    }
+}

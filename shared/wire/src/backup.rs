@@ -30,7 +30,10 @@ pub enum ToCore {
     /// `End`. `replace`: what is there is thrown away. The leader of its group answers.
     Load { version: u16, school: SchoolId, replace: bool },
     /// Part of a dump.
-    Chunk { bytes: Vec<u8> },
+    Chunk {
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
     /// The school was loaded at that epoch and is to be served there. The leader of the meta group answers.
     Serve { version: u16, school: SchoolId, epoch: u64 },
 }
@@ -41,7 +44,10 @@ pub enum FromCore {
     /// In order; fewer than [`SCHOOLS_MAX`]: these were the last.
     Schools { schools: Vec<SchoolId> },
     /// Part of a dump, as the core encodes it.
-    Chunk { bytes: Vec<u8> },
+    Chunk {
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
     /// The dump was sent whole. A stream that ends without it is cut.
     Whole,
     /// Another node leads the school's group: ask there. None known: ask any, later.

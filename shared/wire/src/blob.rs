@@ -148,7 +148,11 @@ pub enum ToBlob {
     /// Which of these parts are there? At most [`KEYS_MAX`]. They stay for a day at least, so that the rest can follow.
     Has { parts: Vec<BlobHash> },
     /// A part. Answered when it is durable.
-    Put { part: BlobHash, bytes: Vec<u8> },
+    Put {
+        part: BlobHash,
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
     /// All parts are there: from now on the blob is. Answered when that is durable.
     Commit { recipe: Recipe },
     /// Is the blob there, and how is it made?
@@ -156,7 +160,11 @@ pub enum ToBlob {
     /// A part of a blob.
     Get { part: BlobHash },
     /// Core nodes and operators: an object is to be kept, on this node.
-    PutObject { key: ObjectKey, bytes: Vec<u8> },
+    PutObject {
+        key: ObjectKey,
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
     /// Core nodes and operators: an object as this node has it.
     GetObject { key: ObjectKey },
     /// Core nodes and operators: which of these objects does this node have? At most [`KEYS_MAX`].
@@ -181,6 +189,7 @@ pub enum FromBlob {
         recipe: Recipe,
     },
     Bytes {
+        #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
     },
     /// There is no such thing; to [`ToBlob::Commit`]: these parts are not here.

@@ -25,10 +25,56 @@ pub enum SchoolChunk {
         first: LogIndex,
     },
     /// (key of `schulhof_school`, value), in order.
-    State(Vec<(Vec<u8>, Vec<u8>)>),
+    State(#[serde(with = "records")] Vec<(Vec<u8>, Vec<u8>)>),
     /// (index, entry as the store has it), without gaps from `first` to `head`.
-    Entries(Vec<(u64, Vec<u8>)>),
+    Entries(#[serde(with = "records")] Vec<(u64, Vec<u8>)>),
     End(Summary),
+}
+
+/// Byte strings as a whole: byte by byte, as serde takes them for sequences, costs many times as much.
+mod records {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeSeq as _};
+    use serde_bytes::{ByteBuf, Bytes};
+
+    /// A record, and what stands for it here.
+    pub trait Record: Sized {
+        type Owned<'de>: Deserialize<'de>;
+        fn borrowed(&self) -> impl Serialize;
+        fn from_owned(owned: Self::Owned<'_>) -> Self;
+    }
+
+    impl Record for (Vec<u8>, Vec<u8>) {
+        type Owned<'de> = (ByteBuf, ByteBuf);
+        fn borrowed(&self) -> impl Serialize {
+            (Bytes::new(&self.0), Bytes::new(&self.1))
+        }
+        fn from_owned((key, value): Self::Owned<'_>) -> Self {
+            (key.into_vec(), value.into_vec())
+        }
+    }
+
+    impl Record for (u64, Vec<u8>) {
+        type Owned<'de> = (u64, ByteBuf);
+        fn borrowed(&self) -> impl Serialize {
+            (self.0, Bytes::new(&self.1))
+        }
+        fn from_owned((index, value): Self::Owned<'_>) -> Self {
+            (index, value.into_vec())
+        }
+    }
+
+    pub fn serialize<S: Serializer, R: Record>(records: &[R], serializer: S) -> Result<S::Ok, S::Error> {
+        let mut sequence = serializer.serialize_seq(Some(records.len()))?;
+        for record in records {
+            sequence.serialize_element(&record.borrowed())?;
+        }
+        sequence.end()
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>, R: Record>(deserializer: D) -> Result<Vec<R>, D::Error> {
+        let owned = Vec::<R::Owned<'de>>::deserialize(deserializer)?;
+        Ok(owned.into_iter().map(R::from_owned).collect())
+    }
 }
 
 /// What a whole dump comes to.

@@ -30,7 +30,7 @@ pub const OPERATION_LEN_MAX: usize = 64 * 1024;
 
 /// An encoded `school::Operation` (JSON), opaque here so that nodes of neighbouring versions pass on what they don't know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EncodedOperation(pub Vec<u8>);
+pub struct EncodedOperation(#[serde(with = "serde_bytes")] pub Vec<u8>);
 
 /// Box -> core on the sync stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +81,7 @@ pub enum ToBox {
     /// which are no longer kept: an encoded `chunk::SchoolChunk` of the school's state, from `Begin` to `End`. Entries
     /// follow from the one after the state's on.
     Snapshot {
+        #[serde(with = "serde_bytes")]
         chunk: Vec<u8>,
     },
     /// From version 2 on. After the last [`ToBox::Snapshot`]: of the entries before it the recent ones that were rejected, so

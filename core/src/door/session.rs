@@ -149,11 +149,7 @@ async fn converse(
     loop {
         loop {
             if entries.is_none() && session.lag() > 0 {
-                let after = session.cursor();
-                let read = move |store: &crate::state::Store, school: &SchoolId| {
-                    store.entries(school, after, core_end::ENTRIES_LEN_MAX, core_end::ENTRIES_BYTES_MAX)
-                };
-                entries = Some(blocking(handle, read, &school).await?);
+                entries = Some(entries_after(handle, &school, session.cursor()).await?);
             }
             let Some(frame) = session.poll_transmit(|_, _| entries.take().unwrap_or_default()) else { break };
             say(writer, &frame).await?;
@@ -271,6 +267,18 @@ async fn say(writer: &mut FrameWriter<ToBox>, frame: &ToBox) -> Result<(), End> 
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) | Err(_) => Err(End::Gone),
     }
+}
+
+/// What a peer gets next: from memory, where the last entries are, else from the file.
+async fn entries_after(handle: &GroupHandle, school: &SchoolId, after: LogIndex) -> Result<Vec<Entry>, End> {
+    use core_end::{ENTRIES_BYTES_MAX, ENTRIES_LEN_MAX};
+    if let Some(recent) = handle.store.recent(school, after, ENTRIES_LEN_MAX, ENTRIES_BYTES_MAX) {
+        return Ok(recent);
+    }
+    let read = move |store: &crate::state::Store, school: &SchoolId| {
+        store.entries(school, after, ENTRIES_LEN_MAX, ENTRIES_BYTES_MAX)
+    };
+    blocking(handle, read, school).await
 }
 
 /// The next chunk of the school's state; after the last what was rejected before it. Tells whether there is more.

@@ -4,22 +4,25 @@
 //! entries, the schools' state, the last applied log id and the membership change in one transaction. What it must not
 //! do: look at clocks or configuration while applying, since all replicas must come to the same bytes.
 //!
-//! Most commits are not durable: the log is, and is replayed from the last durable commit. A durable one comes after a
+//! What is applied is not durable at once: the log is, and is replayed from the last durable commit. That comes after a
 //! bounded amount of work, and before anything is purged from the log.
 //!
+//! - `file`: redb's file, and when it is committed; `tail`: the last entries, in memory
 //! - `kv`: `schulhof_school`'s store over a redb table
 //! - [`place`]: whether this group serves a school, and at which epoch
-//! - `store`: the file: applying, reading, durability
+//! - `store`: applying and reading
 //! - `machine`: openraft's traits
 //! - `snapshot`: all of it as a stream of chunks, for a node that was away for too long
 //! - [`school`]: one school's part of it as a stream of chunks, for whoever needs a school and not a group
 
+mod file;
 mod kv;
 mod machine;
 pub mod place;
 pub mod school;
 mod snapshot;
 mod store;
+mod tail;
 
 pub use machine::Machine;
 pub use snapshot::{Chunk, Dump, Received, SnapshotData};

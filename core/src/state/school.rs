@@ -17,7 +17,7 @@ use super::{
     kv::{Key, SchoolKv, Value},
     store::{ENTRIES, STATE, decode_entry},
 };
-use redb::{ReadOnlyTable, ReadableDatabase, ReadableTable, Table};
+use redb::{ReadOnlyTable, ReadableTable, Table};
 use schulhof_school::view::{self, StateHasher};
 pub use schulhof_wire::chunk::{CHUNK_LEN_MAX, CHUNK_VERSION, SchoolChunk, Summary};
 use schulhof_wire::{LogIndex, SchoolId, node};
@@ -76,7 +76,7 @@ enum Next {
 
 impl SchoolDump {
     fn open(store: &Store, school: &SchoolId, parts: Parts) -> io::Result<Self> {
-        let txn = store.db.begin_read().map_err(io_error)?;
+        let txn = store.file.read()?;
         let state = txn.open_table(STATE).map_err(io_error)?;
         let entries = txn.open_table(ENTRIES).map_err(io_error)?;
         let kv = SchoolKv::new(&state, school);
@@ -289,7 +289,7 @@ impl Store {
 
     /// First entry that is kept, one above the head if there is none. Blocks.
     pub fn first_kept(&self, school: &SchoolId) -> io::Result<LogIndex> {
-        let txn = self.db.begin_read().map_err(io_error)?;
+        let txn = self.file.read()?;
         let state = txn.open_table(STATE).map_err(io_error)?;
         let kv = SchoolKv::new(&state, school);
         let head = view::head(&kv);
@@ -299,7 +299,7 @@ impl Store {
 
     /// Of the `count` entries up to an index those that were rejected, in order. Blocks.
     pub fn rejected_before(&self, school: &SchoolId, upto: LogIndex, count: u64) -> io::Result<Vec<node::Entry>> {
-        let txn = self.db.begin_read().map_err(io_error)?;
+        let txn = self.file.read()?;
         let entries = txn.open_table(ENTRIES).map_err(io_error)?;
         let from = (upto.0 + 1).saturating_sub(count);
         let mut rejected = Vec::new();
@@ -318,44 +318,48 @@ impl Store {
         school: &SchoolId,
         chunks: impl IntoIterator<Item = io::Result<SchoolChunk>>,
     ) -> Result<Summary, LoadError> {
-        let mut loaded = None;
-        let txn = self.db.begin_write().map_err(io_error)?;
-        {
-            let mut state = txn.open_table(STATE).map_err(io_error)?;
-            let mut entries = txn.open_table(ENTRIES).map_err(io_error)?;
-            let mut begun = false;
-            for chunk in chunks {
-                let chunk = chunk?;
-                let is_begin = matches!(chunk, SchoolChunk::Begin { .. });
-                if is_begin == begun || loaded.is_some() {
-                    return Err(damaged(school, "its chunks are not in order".into()));
+        let mut failed = None;
+        let loaded = self.file.alone(|txn| {
+            let load = || -> Result<Summary, LoadError> {
+                let mut loaded = None;
+                let mut state = txn.open_table(STATE).map_err(io_error)?;
+                let mut entries = txn.open_table(ENTRIES).map_err(io_error)?;
+                let mut begun = false;
+                for chunk in chunks {
+                    let chunk = chunk?;
+                    let is_begin = matches!(chunk, SchoolChunk::Begin { .. });
+                    if is_begin == begun || loaded.is_some() {
+                        return Err(damaged(school, "its chunks are not in order".into()));
+                    }
+                    begun = true;
+                    loaded = load_chunk(&mut state, &mut entries, school, &chunk)?;
                 }
-                begun = true;
-                loaded = load_chunk(&mut state, &mut entries, school, &chunk)?;
-            }
-        }
-        let Some(summary) = loaded else { return Err(damaged(school, "it is cut".into())) };
-        self.commit(txn, true)?;
-        self.publish(school, summary.head);
+                loaded.ok_or_else(|| damaged(school, "it is cut".into()))
+            };
+            load().map_err(|e| {
+                failed = Some(e);
+                io::Error::other("it is not loaded")
+            })
+        });
+        let summary = loaded.map_err(|e| failed.take().unwrap_or(LoadError::Io(e)))?;
+        self.publish(school, summary.head, Vec::new());
         Ok(summary)
     }
 
     /// Removes the school in one durable transaction. For a group that runs it must come through its log.
     pub fn drop_school(&self, school: &SchoolId) -> io::Result<()> {
-        let txn = self.db.begin_write().map_err(io_error)?;
-        {
+        self.file.alone(|txn| {
             let mut state = txn.open_table(STATE).map_err(io_error)?;
             let mut entries = txn.open_table(ENTRIES).map_err(io_error)?;
-            drop_school(&mut state, &mut entries, school)?;
-        }
-        self.commit(txn, true)?;
-        self.publish(school, LogIndex(0));
+            drop_school(&mut state, &mut entries, school)
+        })?;
+        self.publish(school, LogIndex(0), Vec::new());
         Ok(())
     }
 
     /// The school's head and its first kept entry (one above the head if none is kept).
     pub fn kept(&self, school: &SchoolId) -> io::Result<(LogIndex, LogIndex)> {
-        let txn = self.db.begin_read().map_err(io_error)?;
+        let txn = self.file.read()?;
         let state = txn.open_table(STATE).map_err(io_error)?;
         let kv = SchoolKv::new(&state, school);
         let head = view::head(&kv);

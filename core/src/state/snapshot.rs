@@ -10,7 +10,7 @@ use super::{
     store::{ENTRIES, STATE},
 };
 use crate::raft::types::{Group, LogId, SnapshotMeta, StoredMembership};
-use redb::{ReadOnlyTable, ReadableDatabase};
+use redb::ReadOnlyTable;
 use serde::{Deserialize, Serialize};
 use std::{
     fs::File,
@@ -70,7 +70,7 @@ enum Next {
 impl Dump {
     /// As of now.
     pub(super) fn new(store: &Store) -> io::Result<(SnapshotMeta, Self)> {
-        let txn = store.db.begin_read().map_err(io_error)?;
+        let txn = store.file.read()?;
         let (applied, membership): (Option<LogId>, StoredMembership) = Store::applied_in(&txn)?;
         let dump = Self {
             group: store.group,

@@ -1,9 +1,11 @@
 //! One group's redb file.
 
 use super::{
+    file::{File, Work},
     io_error,
     kv::{Key, SchoolKv, Value},
     place::{self, Place},
+    tail::Tail,
 };
 use crate::{
     meta::{self, View},
@@ -11,9 +13,7 @@ use crate::{
 };
 use openraft::{EntryPayload, entry::RaftEntry};
 use parking_lot::Mutex;
-use redb::{
-    Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction,
-};
+use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
 use schulhof_school::view;
 use schulhof_sync::Ordered;
 use schulhof_wire::{
@@ -21,13 +21,7 @@ use schulhof_wire::{
     node::{self, EncodedOperation},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use std::{
-    collections::BTreeMap,
-    io,
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, io, path::Path, sync::Arc, time::Instant};
 use tokio::sync::watch;
 
 /// (school, key of `schulhof_school`) -> value; and under names that no school can have what the group knows besides
@@ -45,33 +39,28 @@ const ENTRY_VERSION: u8 = 1;
 /// In [`STATE`]: the records of the meta group.
 const META_RECORDS: &str = "/meta";
 
-/// A durable commit comes after at most this much: it bounds what is replayed after a crash (seconds) and what redb
-/// holds in memory until then.
-const DURABLE_AFTER_OPERATIONS: usize = 20_000;
-const DURABLE_AFTER_BYTES: usize = 16 << 20;
-const DURABLE_AFTER: Duration = Duration::from_secs(5);
-
-/// What was applied since the last durable commit.
-struct Undurable {
-    operations: usize,
-    bytes: usize,
-    since: Option<Instant>,
+/// What has become of a school.
+struct Touched {
+    head: LogIndex,
+    /// The last of its entries.
+    entries: Vec<node::Entry>,
 }
 
-impl Undurable {
-    fn due(&self) -> bool {
-        self.operations >= DURABLE_AFTER_OPERATIONS
-            || self.bytes >= DURABLE_AFTER_BYTES
-            || self.since.is_some_and(|since| since.elapsed() >= DURABLE_AFTER)
-    }
+#[derive(Default)]
+struct Applied {
+    answers: Vec<Answer>,
+    touched: BTreeMap<SchoolId, Option<Touched>>,
+    meta_changed: bool,
+    work: Work,
 }
 
 /// State and entries of a group's schools. All methods that touch the disk block.
 pub struct Store {
     pub(super) group: Group,
-    pub(super) db: Database,
-    undurable: Mutex<Undurable>,
+    pub(super) file: File,
     heads: Mutex<BTreeMap<SchoolId, watch::Sender<LogIndex>>>,
+    /// Of the schools in `heads`.
+    tail: Mutex<Tail>,
     /// What the meta group knows; empty in others.
     view: watch::Sender<Arc<View>>,
 }
@@ -79,20 +68,8 @@ pub struct Store {
 impl Store {
     /// Opens or creates the file. `cache_len` bounds redb's memory.
     pub fn open(path: &Path, group: Group, cache_len: usize) -> io::Result<Self> {
-        let named = |e: redb::DatabaseError| {
-            let e = io_error(e);
-            io::Error::new(e.kind(), format!("state file {}: {e}", path.display()))
-        };
-        let db = Database::builder().set_cache_size(cache_len).create(path).map_err(named)?;
-        let store = Self {
-            group,
-            db,
-            undurable: Mutex::new(Undurable { operations: 0, bytes: 0, since: None }),
-            heads: Mutex::default(),
-            view: watch::Sender::default(),
-        };
-        let txn = store.db.begin_write().map_err(io_error)?;
-        {
+        let file = File::open(path, cache_len)?;
+        file.alone(|txn| {
             let mut meta = txn.open_table(META_TABLE).map_err(io_error)?;
             let format = meta.get(FORMAT).map_err(io_error)?.map(|value| value.value().to_vec());
             match format.as_deref() {
@@ -105,15 +82,17 @@ impl Store {
             }
             txn.open_table(STATE).map_err(io_error)?;
             txn.open_table(ENTRIES).map_err(io_error)?;
-        }
-        txn.commit().map_err(io_error)?;
+            Ok(())
+        })?;
+        let (heads, tail, view) = (Mutex::default(), Mutex::default(), watch::Sender::default());
+        let store = Self { group, file, heads, tail, view };
         store.publish_view()?;
         Ok(store)
     }
 
     /// Last applied log id and membership.
     pub fn applied(&self) -> io::Result<(Option<LogId>, StoredMembership)> {
-        Self::applied_in(&self.db.begin_read().map_err(io_error)?)
+        Self::applied_in(&self.file.read()?)
     }
 
     pub(super) fn applied_in(txn: &ReadTransaction) -> io::Result<(Option<LogId>, StoredMembership)> {
@@ -121,81 +100,77 @@ impl Store {
         Ok((load(&meta, APPLIED)?.flatten(), load(&meta, MEMBERSHIP)?.unwrap_or_default()))
     }
 
-    /// Applies log entries in one transaction; answers for each, in order.
+    /// Applies log entries; answers for each, in order.
     pub fn apply(&self, entries: &[Entry]) -> io::Result<Vec<Answer>> {
         let started = Instant::now();
-        let txn = self.db.begin_write().map_err(io_error)?;
-        let mut touched = BTreeMap::new();
-        let mut meta_changed = false;
-        let mut answers = Vec::with_capacity(entries.len());
-        let (mut operations, mut bytes) = (0, 0);
-        {
-            let mut state = txn.open_table(STATE).map_err(io_error)?;
-            let mut log = txn.open_table(ENTRIES).map_err(io_error)?;
-            let mut meta = txn.open_table(META_TABLE).map_err(io_error)?;
-            for entry in entries {
-                let answer = match &entry.payload {
-                    EntryPayload::Blank => Answer::Nothing,
-                    EntryPayload::Normal(command) => {
-                        operations += command.operations();
-                        bytes += command.len_about();
-                        meta_changed |= matches!(command, Command::Meta(_));
-                        self.apply_command(&mut state, &mut log, command, &mut touched)?
-                    }
-                    EntryPayload::Membership(membership) => {
-                        save(&mut meta, MEMBERSHIP, &StoredMembership::new(Some(entry.log_id()), membership.clone()))?;
-                        Answer::Nothing
-                    }
-                };
-                answers.push(answer);
-            }
-            if let Some(last) = entries.last() {
-                save(&mut meta, APPLIED, &Some(last.log_id()))?;
-            }
-        }
-        let due = {
-            let mut undurable = self.undurable.lock();
-            undurable.operations += operations;
-            undurable.bytes += bytes;
-            undurable.since.get_or_insert_with(Instant::now);
-            undurable.due()
-        };
-        self.commit(txn, due)?;
+        let applied = self.file.extend(|txn| {
+            let applied = self.apply_in(txn, entries)?;
+            let work = applied.work;
+            Ok((applied, work))
+        })?;
         metrics::counter!("schulhof_core_commits_total").increment(entries.len() as u64);
         metrics::histogram!("schulhof_core_apply_seconds").record(started.elapsed().as_secs_f64());
-        for (school, head) in touched {
-            match head {
-                Some(head) => self.publish(&school, head),
+        for (school, touched) in applied.touched {
+            match touched {
+                Some(Touched { head, entries }) => self.publish(&school, head, entries),
                 None => self.forget(&school),
             }
         }
-        if meta_changed {
+        if applied.meta_changed {
             self.publish_view()?;
         }
-        Ok(answers)
+        Ok(applied.answers)
     }
 
-    /// `touched`: where a school's log ends afterwards; `None` if it is not served here any more, or not yet.
+    fn apply_in(&self, txn: &WriteTransaction, entries: &[Entry]) -> io::Result<Applied> {
+        let mut applied = Applied::default();
+        let mut state = txn.open_table(STATE).map_err(io_error)?;
+        let mut log = txn.open_table(ENTRIES).map_err(io_error)?;
+        let mut meta = txn.open_table(META_TABLE).map_err(io_error)?;
+        for entry in entries {
+            let answer = match &entry.payload {
+                EntryPayload::Blank => Answer::Nothing,
+                EntryPayload::Normal(command) => {
+                    applied.work.operations += command.operations();
+                    applied.work.bytes += command.len_about();
+                    applied.meta_changed |= matches!(command, Command::Meta(_));
+                    self.apply_command(&mut state, &mut log, command, &mut applied.touched)?
+                }
+                EntryPayload::Membership(membership) => {
+                    save(&mut meta, MEMBERSHIP, &StoredMembership::new(Some(entry.log_id()), membership.clone()))?;
+                    Answer::Nothing
+                }
+            };
+            applied.answers.push(answer);
+        }
+        if let Some(last) = entries.last() {
+            save(&mut meta, APPLIED, &Some(last.log_id()))?;
+        }
+        Ok(applied)
+    }
+
+    /// `touched`: `None` if the school is not served here any more, or not yet.
     fn apply_command(
         &self,
         state: &mut Table<'_, Key, Value>,
         log: &mut Table<'_, (&'static str, u64), &'static [u8]>,
         command: &Command,
-        touched: &mut BTreeMap<SchoolId, Option<LogIndex>>,
+        touched: &mut BTreeMap<SchoolId, Option<Touched>>,
     ) -> io::Result<Answer> {
         match command {
             Command::Operations { school, epoch, operations } => {
                 if !place::read(state, school)?.serves(*epoch) {
                     return Ok(Answer::Moved);
                 }
-                let (head, answers) = apply_batch(state, log, school, operations)?;
-                touched.insert(school.clone(), Some(head));
+                let before = touched.remove(school).flatten().map_or_else(Vec::new, |before| before.entries);
+                let (after, answers) = apply_batch(state, log, school, operations, before)?;
+                touched.insert(school.clone(), Some(after));
                 Ok(Answer::Operations(answers))
             }
             Command::Load { school, epoch, number, chunk } => {
                 let (answer, head) = place::load(state, log, school, *epoch, *number, chunk)?;
                 if !matches!(answer, Answer::Moved) {
-                    touched.insert(school.clone(), head);
+                    touched.insert(school.clone(), head.map(|head| Touched { head, entries: Vec::new() }));
                 }
                 Ok(answer)
             }
@@ -217,39 +192,20 @@ impl Store {
         }
     }
 
-    pub(super) fn commit(&self, mut txn: WriteTransaction, durable: bool) -> io::Result<()> {
-        if durable {
-            txn.set_durability(Durability::Immediate).map_err(io_error)?;
-            // After a crash the file opens without reading it whole.
-            txn.set_quick_repair(true);
-            txn.commit().map_err(io_error)?;
-            *self.undurable.lock() = Undurable { operations: 0, bytes: 0, since: None };
-            metrics::counter!("schulhof_core_durable_commits_total").increment(1);
-            Ok(())
-        } else {
-            txn.set_durability(Durability::None).map_err(io_error)?;
-            txn.commit().map_err(io_error)
-        }
-    }
-
     /// Makes durable what was applied; returns up to where. The log may be purged up to there.
     pub fn make_durable(&self) -> io::Result<(Option<LogId>, StoredMembership)> {
-        let txn = self.db.begin_write().map_err(io_error)?;
-        let reached = {
+        self.file.alone(|txn| {
             let mut meta = txn.open_table(META_TABLE).map_err(io_error)?;
             let reached = (load(&meta, APPLIED)?.flatten(), load(&meta, MEMBERSHIP)?.unwrap_or_default());
             // Written again, so that the transaction is not empty and takes those before it along.
             save(&mut meta, APPLIED, &reached.0)?;
-            reached
-        };
-        self.commit(txn, true)?;
-        Ok(reached)
+            Ok(reached)
+        })
     }
 
     /// To be called now and then: what was applied becomes durable although nothing follows.
     pub fn make_durable_if_due(&self) -> io::Result<()> {
-        let due = self.undurable.lock().due();
-        if due { self.make_durable().map(drop) } else { Ok(()) }
+        if self.file.is_due() { self.make_durable().map(drop) } else { Ok(()) }
     }
 
     /// Replaces everything by what `fill` writes, in one durable transaction.
@@ -259,30 +215,33 @@ impl Store {
         membership: &StoredMembership,
         fill: impl FnOnce(&WriteTransaction) -> io::Result<()>,
     ) -> io::Result<()> {
-        let txn = self.db.begin_write().map_err(io_error)?;
-        txn.delete_table(STATE).map_err(io_error)?;
-        txn.delete_table(ENTRIES).map_err(io_error)?;
-        fill(&txn)?;
-        {
+        self.file.alone(|txn| {
+            txn.delete_table(STATE).map_err(io_error)?;
+            txn.delete_table(ENTRIES).map_err(io_error)?;
+            fill(txn)?;
             let mut meta = txn.open_table(META_TABLE).map_err(io_error)?;
             save(&mut meta, APPLIED, &applied)?;
-            save(&mut meta, MEMBERSHIP, membership)?;
-        }
-        self.commit(txn, true)?;
+            save(&mut meta, MEMBERSHIP, membership)
+        })?;
+        self.tail.lock().clear();
         let schools: Vec<(SchoolId, LogIndex)> =
             self.heads.lock().iter().map(|(school, head)| (school.clone(), *head.borrow())).collect();
         for (school, before) in schools {
             match self.read_head(&school)? {
                 // It was moved away.
                 head if head < before => self.forget(&school),
-                head => self.publish(&school, head),
+                head => self.publish(&school, head, Vec::new()),
             }
         }
         self.publish_view()
     }
 
-    pub(super) fn publish(&self, school: &SchoolId, head: LogIndex) {
+    /// `entries`: the last ones before the head, if they are known.
+    pub(super) fn publish(&self, school: &SchoolId, head: LogIndex, entries: Vec<node::Entry>) {
         if let Some(sender) = self.heads.lock().get(school) {
+            if sender.receiver_count() > 0 {
+                self.tail.lock().push(school, entries);
+            }
             sender.send_replace(head);
         }
     }
@@ -290,6 +249,7 @@ impl Store {
     /// Whoever watches the school's head learns that there is none to watch.
     fn forget(&self, school: &SchoolId) {
         self.heads.lock().remove(school);
+        self.tail.lock().forget(school);
     }
 
     fn publish_view(&self) -> io::Result<()> {
@@ -312,7 +272,7 @@ impl Store {
 
     /// Whether the school is served in this group, as far as is applied here.
     pub fn place(&self, school: &SchoolId) -> io::Result<Place> {
-        let txn = self.db.begin_read().map_err(io_error)?;
+        let txn = self.file.read()?;
         place::read(&txn.open_table(STATE).map_err(io_error)?, school)
     }
 
@@ -338,12 +298,24 @@ impl Store {
     }
 
     fn with_named<R>(&self, name: &str, read: impl FnOnce(&dyn schulhof_school::Kv) -> R) -> io::Result<R> {
-        let txn = self.db.begin_read().map_err(io_error)?;
+        let txn = self.file.read()?;
         let table = txn.open_table(STATE).map_err(io_error)?;
         let kv = SchoolKv::named(&table, name);
         let result = read(&kv);
         kv.finish().map_err(io_error)?;
         Ok(result)
+    }
+
+    /// The same as [`Self::entries`] if they are in memory, which the last ones of a school are whose head is watched. Does not
+    /// block.
+    pub fn recent(
+        &self,
+        school: &SchoolId,
+        after: LogIndex,
+        count_max: usize,
+        bytes_max: usize,
+    ) -> Option<Vec<node::Entry>> {
+        self.tail.lock().after(school, after, count_max, bytes_max)
     }
 
     /// Entries that follow on an index: at most so many, and not many more bytes than that, but one at least if there is one.
@@ -354,7 +326,7 @@ impl Store {
         count_max: usize,
         bytes_max: usize,
     ) -> io::Result<Vec<node::Entry>> {
-        let txn = self.db.begin_read().map_err(io_error)?;
+        let txn = self.file.read()?;
         let table = txn.open_table(ENTRIES).map_err(io_error)?;
         let (from, to) = ((school.as_str(), after.0.saturating_add(1)), (school.as_str(), u64::MAX));
         let mut entries = Vec::new();
@@ -376,7 +348,8 @@ fn apply_batch(
     log: &mut Table<'_, (&'static str, u64), &'static [u8]>,
     school: &SchoolId,
     operations: &[EncodedOperation],
-) -> io::Result<(LogIndex, Vec<OperationAnswer>)> {
+    mut entries: Vec<node::Entry>,
+) -> io::Result<(Touched, Vec<OperationAnswer>)> {
     let mut kv = SchoolKv::new(state, school);
     let mut answers = Vec::with_capacity(operations.len());
     for operation in operations {
@@ -387,7 +360,9 @@ fn apply_batch(
                 log.insert((school.as_str(), entry.index.0), bytes.as_slice()).map_err(io_error)?;
                 let outcome = if entry.rejected.is_some() { "rejected" } else { "accepted" };
                 metrics::counter!("schulhof_core_operations_total", "outcome" => outcome).increment(1);
-                OperationAnswer::Entry { index: entry.index, rejected: entry.rejected }
+                let answer = OperationAnswer::Entry { index: entry.index, rejected: entry.rejected.clone() };
+                entries.push(entry);
+                answer
             }
             Ok(Ordered::Duplicate) => OperationAnswer::Duplicate,
             Ok(Ordered::Gap { expected }) => OperationAnswer::Gap { expected },
@@ -396,7 +371,7 @@ fn apply_batch(
     }
     let head = view::head(&kv);
     kv.finish().map_err(io_error)?;
-    Ok((head, answers))
+    Ok((Touched { head, entries }, answers))
 }
 
 pub(super) fn decode_entry(bytes: &[u8]) -> io::Result<node::Entry> {

@@ -57,6 +57,19 @@ pub struct Link {
     clock: Monotonic,
 }
 
+/// The node that a redirect names: a configured one, or one that came to the core since. Its certificate must say the
+/// same name either way. The core's own address of a node may lead nowhere from here (behind a router, over a proxy): a
+/// configured one comes first, unless the redirect before led to nobody there.
+fn named(nodes: &[Node], redirect: &Redirect, deserted: Option<SocketAddr>) -> Option<Node> {
+    let name = redirect.leader.as_ref()?;
+    let configured = nodes.iter().find(|node| node.name == *name);
+    match (configured, redirect.address) {
+        (Some(node), address) if address.is_none() || deserted != Some(node.addr) => Some(node.clone()),
+        (_, Some(addr)) => Node::new(name, addr).ok(),
+        (_, None) => None,
+    }
+}
+
 /// Why a connection ended.
 enum End {
     Redirect(Redirect),
@@ -97,6 +110,8 @@ impl Link {
         // Boxes begin at different nodes.
         let mut turn = rand::random_range(0..self.nodes.len());
         let mut leader: Option<Redirect> = None;
+        // Where a redirect led to nobody.
+        let mut deserted: Option<SocketAddr> = None;
         let mut misfit_pause = MISFIT_PAUSE;
         // Said aloud once: at a first start it may be a wrong address or certificate, later it is the line, again and again.
         let mut told = false;
@@ -110,7 +125,9 @@ impl Link {
             if let Some(at_ms) = state.connect_at {
                 tokio::time::sleep_until(self.clock.instant(at_ms)).await;
             }
-            let node = leader.take().and_then(|redirect| self.named(&redirect)).unwrap_or_else(|| {
+            let named = leader.take().and_then(|redirect| named(&self.nodes, &redirect, deserted));
+            let redirected = named.is_some();
+            let node = named.unwrap_or_else(|| {
                 turn = (turn + 1) % self.nodes.len();
                 self.nodes[turn].clone()
             });
@@ -120,6 +137,9 @@ impl Link {
             if was_online {
                 misfit_pause = MISFIT_PAUSE;
                 told = false;
+            }
+            if redirected {
+                deserted = matches!(end, End::Lost(_)).then_some(node.addr).filter(|_| !was_online);
             }
             match end {
                 End::Redirect(redirect) => leader = Some(redirect),
@@ -145,16 +165,6 @@ impl Link {
                 }
             }
         }
-    }
-
-    /// The node that a redirect names: a configured one, or one that came to the core since. Its certificate must say the
-    /// same name either way.
-    fn named(&self, redirect: &Redirect) -> Option<Node> {
-        let name = redirect.leader.as_ref()?;
-        if let Some(addr) = redirect.address {
-            return Node::new(name, addr).ok();
-        }
-        self.nodes.iter().find(|node| node.name == *name).cloned()
     }
 
     /// One connection, from its hello to its end.
@@ -268,4 +278,25 @@ async fn write_frames(mut writer: FrameWriter<ToCore>, mut waiting: mpsc::Receiv
         }
     }
     std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_leads_to_the_configured_address_first_and_to_the_cores_own_if_nobody_is_there() {
+        let [ours, theirs, new] = ["192.0.2.1:1", "192.0.2.2:2", "192.0.2.3:3"].map(|addr| addr.parse().unwrap());
+        let name = |name| NodeName::new(name).unwrap();
+        let nodes = [Node::new(&name("core-1"), ours).unwrap()];
+        let to = |leader, address, deserted| {
+            let redirect = Redirect { leader: Some(name(leader)), address };
+            named(&nodes, &redirect, deserted).map(|node| node.addr)
+        };
+        assert_eq!(to("core-1", Some(theirs), None), Some(ours));
+        assert_eq!(to("core-1", Some(theirs), Some(ours)), Some(theirs));
+        assert_eq!(to("core-1", Some(theirs), Some(theirs)), Some(ours));
+        assert_eq!(to("core-1", None, Some(ours)), Some(ours));
+        assert_eq!((to("core-9", Some(new), None), to("core-9", None, None)), (Some(new), None));
+    }
 }

@@ -131,7 +131,7 @@ impl Log {
                 Ok(Some(entry))
             }
             Ordered::Duplicate => Ok(None),
-            Ordered::Gap { expected } => anyhow::bail!("operation {} is missing", expected),
+            Ordered::Gap { expected } => anyhow::bail!("operation {expected} is missing"),
         }
     }
 }

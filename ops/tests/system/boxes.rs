@@ -141,9 +141,7 @@ async fn a_box_that_was_just_unpacked_asks_for_its_token_and_becomes_a_box_witho
     }
 
     until("it is a box", SOON, async || {
-        if child.try_wait().unwrap().is_some() {
-            panic!("the box ended: {}", said());
-        }
+        assert!(child.try_wait().unwrap().is_none(), "the box ended: {}", said());
         let status = get(admin, "/status").await?;
         if status.contains("\"school\":\"sued\"") && status.contains("\"core_online\":true") {
             Ok(())

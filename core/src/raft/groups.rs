@@ -332,6 +332,10 @@ impl Groups {
                 every.tick().await;
                 let view = self.view().borrow().clone();
                 for (&group, handle) in &self.handles {
+                    if handle.rejoin.is_withheld() {
+                        let metrics = handle.raft.metrics().borrow_watched().clone();
+                        handle.rejoin.leads(self.peers.own(), &metrics.vote, metrics.last_applied);
+                    }
                     let homes = self.homes(group, &view);
                     self.give_lead_home(group, handle, homes, steady.entry(group).or_insert(0)).await;
                     let store = handle.store.clone();

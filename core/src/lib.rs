@@ -18,6 +18,7 @@
 //! - [`admin`]: operators, to the core itself
 //! - [`backup`]: operators, to whole schools
 //! - [`enrol`]: invitations, boxes and the CA
+//! - [`space`]: free disk space
 //! - [`relay`]: the cloud media relay
 
 pub mod admin;
@@ -32,6 +33,7 @@ pub mod node;
 pub mod objects;
 pub mod raft;
 pub mod relay;
+pub mod space;
 pub mod state;
 
 pub use config::Config;

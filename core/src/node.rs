@@ -10,6 +10,7 @@ use crate::{
     meta,
     objects::Objects,
     raft::{self, Groups, Member, Peers, Settings},
+    space::{self, FreeSpace},
 };
 use schulhof_net::{
     datadir::{self, DataDir},
@@ -110,7 +111,10 @@ impl Node {
         };
         let for_blobs = door.clone();
         let known = Box::new(move |school: &SchoolId| for_blobs.serves(school));
-        let blobs = Arc::new(BlobDoor::new(objects.clone(), groups.peers().clone(), known));
+        let on_data_disk = config.objects.s3.is_none() && config.objects.folder.is_none();
+        let for_room = groups.clone();
+        let room = Box::new(move || !on_data_disk || for_room.space().has_room());
+        let blobs = Arc::new(BlobDoor::new(objects.clone(), groups.peers().clone(), known, room));
 
         let backup = Arc::new(backup::Door::new(groups.clone()));
         let enrol = Arc::new(EnrolDoor::new(groups.clone(), config.identity.clone()));
@@ -125,6 +129,7 @@ impl Node {
             tokio::spawn(know_peers(groups.clone(), members)),
             tokio::spawn(async move { tending_members.tend_members().await }),
             tokio::spawn(async move { tending.tend().await }),
+            tokio::spawn(space::watch(groups.clone())),
         ];
         let name = config.name.to_string();
         tracing::info!(name, quic = %endpoint.local_addr()?, groups = config.groups, "core node started");
@@ -142,6 +147,11 @@ impl Node {
     /// Blobs and snapshots, as this node and the others have them.
     pub fn objects(&self) -> &Objects {
         &self.objects
+    }
+
+    /// How much is free on this node's disk.
+    pub fn space(&self) -> &FreeSpace {
+        self.groups.space()
     }
 
     /// Ready when every group has a leader and this node knows where the schools are.
@@ -280,6 +290,8 @@ fn status(name: &str, groups: &Groups, door: &Door) -> serde_json::Value {
         "pid": std::process::id(),
         "groups": groups.status(),
         "boxes": door.boxes(),
+        "disk_free_bytes": groups.space().free(),
+        "refuses_operations": groups.space().refusal(),
     })
 }
 

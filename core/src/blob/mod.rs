@@ -43,17 +43,21 @@ enum Who {
 /// Which schools there are: asked for each stream, since schools come and go.
 pub type Known = dyn Fn(&SchoolId) -> bool + Send + Sync;
 
+/// Whether parts of blobs are taken: operations would not be, on a disk that is nearly full.
+pub type Room = dyn Fn() -> bool + Send + Sync;
+
 /// What all streams share.
 pub struct BlobDoor {
     objects: Objects,
     peers: Arc<Peers>,
     known: Box<Known>,
+    room: Box<Room>,
     unfinished: Unfinished,
 }
 
 impl BlobDoor {
-    pub fn new(objects: Objects, peers: Arc<Peers>, known: Box<Known>) -> Self {
-        Self { objects, peers, known, unfinished: Unfinished::default() }
+    pub fn new(objects: Objects, peers: Arc<Peers>, known: Box<Known>, room: Box<Room>) -> Self {
+        Self { objects, peers, known, room, unfinished: Unfinished::default() }
     }
 
     /// Serves one connection until it ends.

@@ -191,6 +191,9 @@ impl Shelf<'_> {
         if check::hash(&bytes) != part {
             return refused("wrong-hash", format!("the bytes are not those of {part}"));
         }
+        if !(self.door.room)() {
+            return FromBlob::Busy { retry_after_ms: FULL_RETRY_MS };
+        }
         if !self.door.unfinished.admit(self.school, part, bytes.len() as u64, Instant::now()) {
             return refused("too-much-unfinished", format!("{} has too many uploads that are not whole", self.school));
         }

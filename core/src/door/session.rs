@@ -42,6 +42,8 @@ const FAREWELL_MAX: Duration = Duration::from_secs(1);
 const STANDING_EVERY: Duration = Duration::from_secs(1);
 /// When this node has too much under way.
 const BUSY_RETRY_MS: u32 = 500;
+/// When the disk is nearly full: somebody must make room.
+const DISK_FULL_RETRY_MS: u32 = 5_000;
 /// When operations were missing before those of a batch: they are under way, or are sent anew with it.
 const GAP_RETRY_MS: u32 = 100;
 /// When the school is on its way to another group: it is served there in a moment.
@@ -324,6 +326,11 @@ async fn propose(
                 return Err(refuse("malformed", "an operator does not act as an account"));
             }
         }
+    }
+    if !door.groups.space().has_room() {
+        count_refused("disk-full");
+        session.busy(batch, DISK_FULL_RETRY_MS);
+        return Ok(());
     }
     let kib = operations.iter().map(|operation| operation.0.len()).sum::<usize>().div_ceil(1024) as u32;
     let Ok(permit) = door.in_flight.clone().try_acquire_many_owned(kib) else {

@@ -389,3 +389,16 @@ async fn a_full_disk_refuses_by_name_and_what_was_acknowledged_is_there_when_it_
     let running = Running::open(&drive.after_kill()).unwrap();
     given.check(running.state().await, "with room again");
 }
+
+#[tokio::test]
+async fn a_segment_that_could_not_be_prepared_is_made_when_there_is_room() {
+    let (drive, mut given) = (Drive::default(), Given::new());
+    let mut running = Running::open(&drive).unwrap();
+    drive.set_full(true);
+    running.writer.spare = super::writer::prepare_spare(&running.writer.disk, OPTIONS.segment_len);
+    drive.set_full(false);
+    let first = running.writer.current.number;
+    (0..60)
+        .for_each(|index| assert!(given.commit(&mut running, &[Ask::Append(Group(1), vec![entry(1, index, "said")])])));
+    assert!(running.writer.current.number > first, "it has gone on in another segment");
+}

@@ -222,7 +222,11 @@ impl Writer {
 
     /// Goes on in a new segment, which begins with the checkpoints of all groups.
     fn roll(&mut self) -> io::Result<()> {
-        let file = spare(&self.spare)?;
+        let file = spare(&self.spare).or_else(|e| {
+            // It was tried a segment ago: there may be room since.
+            tracing::warn!("the next log segment was not prepared, and is made now: {e}");
+            segment::prepare(&*self.disk, self.segment_len)
+        })?;
         let number = self.current.number + 1;
         segment::create(&*self.disk, &*file, Header { number, previous_end: self.end })?;
         self.spare = prepare_spare(&self.disk, self.segment_len);

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     log::{self, Log},
     meta::View,
+    space::FreeSpace,
     state::{Machine, Store},
 };
 use futures_util::future::{join_all, select_all};
@@ -20,6 +21,7 @@ use openraft::{
     errors::{ClientWriteError, LinearizableReadError, RaftError},
     storage::RaftLogStorage,
 };
+use schulhof_wire::NodeName;
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
@@ -121,12 +123,12 @@ pub enum ProposeError {
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct GroupStatus {
     pub group: Group,
-    pub leader: Option<schulhof_wire::NodeName>,
+    pub leader: Option<NodeName>,
     pub term: u64,
     pub applied: u64,
     /// Up to where the log was given up.
     pub purged: u64,
-    pub members: Vec<schulhof_wire::NodeName>,
+    pub members: Vec<NodeName>,
 }
 
 /// All groups of this node, over one log.
@@ -134,6 +136,7 @@ pub struct Groups {
     handles: BTreeMap<Group, GroupHandle>,
     peers: Arc<Peers>,
     log: Log,
+    space: FreeSpace,
     settings: Settings,
     /// The nodes on which groups begin that do not exist anywhere: those of the configuration. Empty: they exist.
     founders: Vec<Member>,
@@ -191,7 +194,7 @@ impl Groups {
             let reads = Reads::default();
             handles.insert(group, GroupHandle { raft, store, reads, machine, rejoin });
         }
-        Ok(Arc::new(Self { handles, peers, log, settings, founders }))
+        Ok(Arc::new(Self { handles, peers, log, space: FreeSpace::of(dir), settings, founders }))
     }
 
     pub fn get(&self, group: Group) -> Option<&GroupHandle> {
@@ -221,6 +224,22 @@ impl Groups {
         join_all(nodes.map(ask)).await.into_iter().flatten().collect()
     }
 
+    /// Room on this node's disk and on those of the others.
+    pub fn space(&self) -> &FreeSpace {
+        &self.space
+    }
+
+    /// Of the other nodes those that say that their disks are nearly full; and how many nodes there are with this one.
+    pub async fn low_on_space(&self) -> (BTreeMap<NodeId, NodeName>, usize) {
+        let others = self.peers.others();
+        let ask = async |id: NodeId| {
+            let answer = self.peers.call(id, META, &Request::Space).await;
+            matches!(answer, Ok(Response::Space { low: true })).then(|| Some((id, self.peers.name(id)?))).flatten()
+        };
+        let nodes = others.len() + 1;
+        (join_all(others.into_iter().map(ask)).await.into_iter().flatten().collect(), nodes)
+    }
+
     /// The meta group's records as applied here, now and from now on.
     pub fn view(&self) -> watch::Receiver<Arc<View>> {
         self.handles[&META].store.view()
@@ -234,6 +253,11 @@ impl Groups {
     /// Proposes a command to a group that this node leads, and waits until it is applied here.
     pub async fn propose(&self, group: Group, command: Command) -> Result<Answer, ProposeError> {
         let handle = self.handle(group)?;
+        if matches!(command, Command::Load { .. })
+            && let Some(why) = self.space.refusal()
+        {
+            return Err(ProposeError::Unavailable(why));
+        }
         match timeout(ANSWER_MAX, handle.raft.client_write(command)).await {
             Ok(Ok(written)) => Ok(written.data),
             Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward)))) => {

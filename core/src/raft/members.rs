@@ -141,16 +141,18 @@ impl Groups {
         }
     }
 
-    /// Who may be given the lead of a group: its home node, since groups are spread over the active nodes. If this node is not
-    /// to lead at all: any of them, the home node first.
+    /// Who may be given the lead of a group: its home node, since groups are spread over the active nodes that have room on
+    /// their disks. If this node is not to lead at all: any of them, the home node first.
     pub(super) fn homes(&self, group: Group, view: &View) -> Vec<NodeId> {
         let Some(members) = self.members(group) else { return Vec::new() };
         let active = |id: &NodeId| view.nodes.get(id).is_none_or(|node| node.state == NodeState::Active);
-        let mut able: Vec<NodeId> = members.voters.into_iter().filter(active).collect();
+        let own = self.peers().own();
+        let has_room = |id: &NodeId| if *id == own { !self.space().is_low() } else { !self.space().is_low_at(*id) };
+        let mut able: Vec<NodeId> = members.voters.into_iter().filter(|id| active(id) && has_room(id)).collect();
         if !able.is_empty() {
             let home = (group.0 as usize + able.len() - 1) % able.len();
             able.rotate_left(home);
-            if able.contains(&self.peers().own()) {
+            if able.contains(&own) {
                 able.truncate(1);
             }
         }

@@ -42,6 +42,8 @@ pub enum Request {
     Propose(Command),
     /// A node that was added asks for its number; the group does not matter.
     WhoAmI,
+    /// Has the node room on its disk? The group does not matter.
+    Space,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -64,6 +66,10 @@ pub enum Response {
         id: NodeId,
         /// Data groups that the core has.
         groups: u32,
+    },
+    Space {
+        /// It takes no operations.
+        low: bool,
     },
 }
 

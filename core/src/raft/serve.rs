@@ -6,7 +6,12 @@ use super::{
     types::{NodeId, TypeConfig},
 };
 use crate::state::{Chunk, SnapshotData};
-use openraft::{ReadPolicy, alias::SnapshotOf, async_runtime::WatchReceiver, raft::VoteRequest};
+use openraft::{
+    EntryPayload, ReadPolicy,
+    alias::SnapshotOf,
+    async_runtime::WatchReceiver,
+    raft::{AppendEntriesRequest, VoteRequest},
+};
 use schulhof_net::{
     identity::{PeerIdentity, Role},
     quic::{Accepted, FrameReader},
@@ -81,9 +86,16 @@ async fn exchange(
                     Err(ProposeError::NotLeader(_)) => Response::NotLeader,
                     Err(ProposeError::Unavailable(detail)) => Response::Failed(detail),
                 },
+                Ok(Request::Space) => Response::Space { low: groups.space().is_low() },
+                Ok(Request::Append(append)) if carries(&append) && groups.space().is_exhausted() => {
+                    Response::Failed("the disk of this node is full".into())
+                }
                 Ok(request) => answer(handle, request).await,
                 Err(e) => Response::Failed(e.to_string()),
             }
+        }
+        (Some(_), KIND_SNAPSHOT) if groups.space().is_exhausted() => {
+            Response::Failed("the disk of this node is full".into())
         }
         (Some(handle), KIND_SNAPSHOT) => match take_snapshot(handle, receive).await {
             Ok(response) => response,
@@ -128,7 +140,7 @@ async fn answer(handle: &GroupHandle, request: Request) -> Response {
             Ok(result) => Response::Transfer { accepted: result.is_ok() },
             Err(e) => failed(&e),
         },
-        Request::Propose(_) | Request::WhoAmI => failed(&"it is answered one level up"),
+        Request::Propose(_) | Request::WhoAmI | Request::Space => failed(&"it is answered one level up"),
         Request::ReadIndex => match raft.get_read_log_id(ReadPolicy::ReadIndex).await {
             Ok((read, _)) => Response::ReadIndex(read.index()),
             Err(e) => failed(&e),
@@ -138,6 +150,11 @@ async fn answer(handle: &GroupHandle, request: Request) -> Response {
             Err(e) => failed(&e),
         },
     }
+}
+
+/// Whether it has entries other than Raft's own, which are few and small.
+fn carries(append: &AppendEntriesRequest<TypeConfig>) -> bool {
+    append.entries.iter().any(|entry| matches!(entry.payload, EntryPayload::Normal(_)))
 }
 
 fn may_vote(handle: &GroupHandle, vote: &VoteRequest<TypeConfig>) -> bool {

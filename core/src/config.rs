@@ -15,6 +15,10 @@ pub const GROUPS_MAX: u32 = 64;
 pub const NODES_MAX: usize = 7;
 /// Bounds of [`Config::heartbeat_ms`].
 pub const HEARTBEAT_MS: std::ops::RangeInclusive<u64> = 20..=5_000;
+/// Bounds of [`Config::keep_entries`]: a frame of them, so that a session which lags a little never falls out of the tail;
+/// and of [`Config::keep_days`].
+pub const KEEP_ENTRIES_MIN: u64 = 1_000;
+pub const KEEP_DAYS_MAX: u32 = 3_650;
 
 /// Everything a core node is told. Unknown keys are refused. Paths are relative to the working folder unless absolute.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +49,15 @@ pub struct Config {
     /// whole state. Larger costs disk and a longer start. Default 10,000.
     #[serde(default = "purge_every")]
     pub purge_every: u64,
+    /// Entries that are kept of each school's log, at least 1,000; older ones are deleted, by the thousand. A box or gateway that
+    /// was away for more is loaded from the school's state instead of going on entry by entry. Each costs some 400 bytes on each
+    /// node's disk. Whichever is more counts, this or `keep_days`; the node that leads a school's group decides. Default 50,000.
+    #[serde(default = "keep_entries")]
+    pub keep_entries: u64,
+    /// Days of which the entries are kept, by their own clocks, 0 to 3,650. A school of a thousand people writes some 20,000
+    /// entries a day. Default 14.
+    #[serde(default = "keep_days")]
+    pub keep_days: u32,
     /// Memory for reading and writing the state of all groups, in MiB, at least 8. Default 128.
     #[serde(default = "state_cache_mib")]
     pub state_cache_mib: usize,
@@ -101,6 +114,14 @@ fn purge_every() -> u64 {
     10_000
 }
 
+fn keep_entries() -> u64 {
+    50_000
+}
+
+fn keep_days() -> u32 {
+    14
+}
+
 fn state_cache_mib() -> usize {
     128
 }
@@ -114,6 +135,10 @@ pub enum ConfigProblem {
     Heartbeat { given: u64 },
     #[error("purge_every: 10 to 1000000, not {0}")]
     PurgeEvery(u64),
+    #[error("keep_entries: {KEEP_ENTRIES_MIN} or more, not {0}")]
+    KeepEntries(u64),
+    #[error("keep_days: 0 to {KEEP_DAYS_MAX}, not {0}")]
+    KeepDays(u32),
     #[error("state_cache_mib: 8 or more, not {0}")]
     StateCache(usize),
     #[error(transparent)]
@@ -143,6 +168,12 @@ impl Config {
         }
         if !(10..=1_000_000).contains(&self.purge_every) {
             return Err(ConfigProblem::PurgeEvery(self.purge_every));
+        }
+        if self.keep_entries < KEEP_ENTRIES_MIN {
+            return Err(ConfigProblem::KeepEntries(self.keep_entries));
+        }
+        if self.keep_days > KEEP_DAYS_MAX {
+            return Err(ConfigProblem::KeepDays(self.keep_days));
         }
         if self.state_cache_mib < 8 {
             return Err(ConfigProblem::StateCache(self.state_cache_mib));
@@ -207,6 +238,7 @@ mod tests {
     fn defaults_stand_for_what_is_not_said() {
         let config = config();
         assert_eq!((config.groups, config.heartbeat_ms, config.purge_every), (32, 300, 10_000));
+        assert_eq!((config.keep_entries, config.keep_days), (50_000, 14));
         assert_eq!(config.check(), Ok(()));
         assert_eq!(config.placement().get(&SchoolId::new("nord").unwrap()), Some(&Group(2)));
     }
@@ -221,6 +253,8 @@ mod tests {
         assert_eq!(changed(|c| c.groups = 1), "school: nord is in group 2, but groups are 1 to 1");
         assert!(changed(|c| c.groups = 65).starts_with("groups: "));
         assert!(changed(|c| c.heartbeat_ms = 1).starts_with("heartbeat_ms: 20 to 5000"));
+        assert_eq!(changed(|c| c.keep_entries = 999), "keep_entries: 1000 or more, not 999");
+        assert!(changed(|c| c.keep_days = 3_651).starts_with("keep_days: 0 to 3650"));
         assert!(changed(|c| c.nodes.clear()).starts_with("node: name 1 to 7"));
         assert!(changed(|c| c.nodes[0].name = NodeName::new("core-2").unwrap()).contains("not among the core nodes"));
         assert!(changed(|c| c.join = true).ends_with("core-1 is among the core nodes already"));

@@ -19,6 +19,7 @@
 //! - [`backup`]: operators, to whole schools
 //! - [`enrol`]: invitations, boxes and the CA
 //! - [`space`]: free disk space
+//! - [`tail`]: old entries of the schools' logs go away
 //! - [`relay`]: the cloud media relay
 
 pub mod admin;
@@ -35,6 +36,7 @@ pub mod raft;
 pub mod relay;
 pub mod space;
 pub mod state;
+pub mod tail;
 
 pub use config::Config;
 pub use node::{Node, run};

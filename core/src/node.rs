@@ -11,6 +11,7 @@ use crate::{
     objects::Objects,
     raft::{self, Groups, Member, Peers, Settings},
     space::{self, FreeSpace},
+    tail::{self, Keep},
 };
 use schulhof_net::{
     datadir::{self, DataDir},
@@ -120,6 +121,7 @@ impl Node {
         let enrol = Arc::new(EnrolDoor::new(groups.clone(), config.identity.clone()));
         let guard = Guard::new(&groups);
         let doors = Doors { groups: groups.clone(), sync: door.clone(), blobs, admin, backup, enrol, guard };
+        let keep = Keep { entries: config.keep_entries, days: config.keep_days };
         let (tending, tending_members) = (groups.clone(), groups.clone());
         let tasks = vec![
             tokio::spawn(accept(endpoint.clone(), doors)),
@@ -130,6 +132,7 @@ impl Node {
             tokio::spawn(async move { tending_members.tend_members().await }),
             tokio::spawn(async move { tending.tend().await }),
             tokio::spawn(space::watch(groups.clone())),
+            tokio::spawn(tail::drive(groups.clone(), keep)),
         ];
         let name = config.name.to_string();
         tracing::info!(name, quic = %endpoint.local_addr()?, groups = config.groups, "core node started");

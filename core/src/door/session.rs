@@ -151,7 +151,7 @@ async fn converse(
     loop {
         loop {
             if entries.is_none() && session.lag() > 0 {
-                entries = Some(entries_after(handle, &school, session.cursor()).await?);
+                entries = Some(next_entries(handle, &school, session.cursor()).await?);
             }
             let Some(frame) = session.poll_transmit(|_, _| entries.take().unwrap_or_default()) else { break };
             say(writer, &frame).await?;
@@ -271,8 +271,8 @@ async fn say(writer: &mut FrameWriter<ToBox>, frame: &ToBox) -> Result<(), End> 
     }
 }
 
-/// What a peer gets next: from memory, where the last entries are, else from the file.
-async fn entries_after(handle: &GroupHandle, school: &SchoolId, after: LogIndex) -> Result<Vec<Entry>, End> {
+/// What a peer gets next, one entry at least: from memory, where the last entries are, else from the file.
+async fn next_entries(handle: &GroupHandle, school: &SchoolId, after: LogIndex) -> Result<Vec<Entry>, End> {
     use core_end::{ENTRIES_BYTES_MAX, ENTRIES_LEN_MAX};
     if let Some(recent) = handle.store.recent(school, after, ENTRIES_LEN_MAX, ENTRIES_BYTES_MAX) {
         return Ok(recent);
@@ -280,7 +280,13 @@ async fn entries_after(handle: &GroupHandle, school: &SchoolId, after: LogIndex)
     let read = move |store: &crate::state::Store, school: &SchoolId| {
         store.entries(school, after, ENTRIES_LEN_MAX, ENTRIES_BYTES_MAX)
     };
-    blocking(handle, read, school).await
+    let entries = blocking(handle, read, school).await?;
+    if entries.first().is_none_or(|entry| entry.index.0 != after.0 + 1) {
+        // They were deleted before this peer took them: it comes again, and gets the state.
+        tracing::info!(%school, after = after.0, "a session has fallen behind what is kept");
+        return Err(End::Say(ToBox::Redirect { leader: None }));
+    }
+    Ok(entries)
 }
 
 /// The next chunk of the school's state; after the last what was rejected before it. Tells whether there is more.

@@ -71,6 +71,8 @@ pub enum Command {
     Drop { school: SchoolId, epoch: Epoch },
     /// For [`META`] only.
     Meta(MetaCommand),
+    /// Entries of the school before this one are deleted; its state stays as it is.
+    Trim { school: SchoolId, epoch: Epoch, first: LogIndex },
 }
 
 impl Command {
@@ -87,7 +89,7 @@ impl Command {
         match self {
             Self::Operations { operations, .. } => operations.iter().map(|operation| operation.0.len()).sum(),
             Self::Load { chunk, .. } => chunk.len(),
-            Self::Seal { .. } | Self::Drop { .. } | Self::Meta(_) => 0,
+            Self::Seal { .. } | Self::Drop { .. } | Self::Meta(_) | Self::Trim { .. } => 0,
         }
     }
 }
@@ -102,6 +104,9 @@ impl fmt::Display for Command {
             Self::Seal { school, epoch } => write!(f, "{school} is sealed at epoch {epoch}"),
             Self::Drop { school, epoch } => write!(f, "{school} is dropped at epoch {epoch}"),
             Self::Meta(command) => write!(f, "{command:?}"),
+            Self::Trim { school, epoch, first } => {
+                write!(f, "entries of {school} before {} are deleted at epoch {epoch}", first.0)
+            }
         }
     }
 }
@@ -123,6 +128,10 @@ pub enum Answer {
     },
     Dropped,
     Meta(MetaAnswer),
+    /// The first entry that is kept; one above the head if there is none.
+    Trimmed {
+        first: LogIndex,
+    },
 }
 
 impl fmt::Display for Answer {

@@ -7,22 +7,24 @@
 //! What is applied is not durable at once: the log is, and is replayed from the last durable commit. That comes after a
 //! bounded amount of work, and before anything is purged from the log.
 //!
-//! - `file`: redb's file, and when it is committed; `tail`: the last entries, in memory
+//! - `file`: redb's file, and when it is committed; `recent`: the last entries, in memory
 //! - `kv`: `schulhof_school`'s store over a redb table
 //! - [`place`]: whether this group serves a school, and at which epoch
 //! - `store`: applying and reading
 //! - `machine`: openraft's traits
 //! - `snapshot`: all of it as a stream of chunks, for a node that was away for too long
+//! - [`tail`]: how much of a school's log is kept
 //! - [`school`]: one school's part of it as a stream of chunks, for whoever needs a school and not a group
 
 mod file;
 mod kv;
 mod machine;
 pub mod place;
+mod recent;
 pub mod school;
 mod snapshot;
 mod store;
-mod tail;
+pub mod tail;
 
 pub use machine::Machine;
 pub use snapshot::{Chunk, Dump, Received, SnapshotData};

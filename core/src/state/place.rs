@@ -152,7 +152,7 @@ pub(super) fn drop(
     Ok(Answer::Dropped)
 }
 
-fn head(state: &mut Table<'_, Key, Value>, school: &SchoolId) -> io::Result<LogIndex> {
+pub(super) fn head(state: &impl ReadableTable<Key, Value>, school: &SchoolId) -> io::Result<LogIndex> {
     let kv = super::kv::SchoolKv::new(state, school);
     let head = view::head(&kv);
     kv.finish().map_err(io_error)?;

@@ -182,7 +182,7 @@ fn is_cut(len: usize, key: &[u8]) -> bool {
 
 type Entries = (&'static str, u64);
 
-fn first_entry(
+pub(super) fn first_entry(
     entries: &impl ReadableTable<Entries, &'static [u8]>,
     school: &SchoolId,
     head: LogIndex,

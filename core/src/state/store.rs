@@ -5,7 +5,8 @@ use super::{
     io_error,
     kv::{Key, SchoolKv, Value},
     place::{self, Place},
-    tail::Tail,
+    recent::Recent,
+    tail,
 };
 use crate::{
     meta::{self, View},
@@ -27,7 +28,8 @@ use tokio::sync::watch;
 /// (school, key of `schulhof_school`) -> value; and under names that no school can have what the group knows besides
 /// ([`META_RECORDS`], [`place::PLACES`]), so that a snapshot carries all of it.
 pub(super) const STATE: TableDefinition<Key, Value> = TableDefinition::new("state");
-/// (school, index) -> postcard of [`node::Entry`] behind [`ENTRY_VERSION`]. Kept for ever: boxes may ask for all of it.
+/// (school, index) -> postcard of [`node::Entry`] behind [`ENTRY_VERSION`]. The newest of each school, see
+/// [`super::tail`].
 pub(super) const ENTRIES: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("entries");
 /// What belongs to the group and not to a school.
 const META_TABLE: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
@@ -60,7 +62,7 @@ pub struct Store {
     pub(super) file: File,
     heads: Mutex<BTreeMap<SchoolId, watch::Sender<LogIndex>>>,
     /// Of the schools in `heads`.
-    tail: Mutex<Tail>,
+    recent: Mutex<Recent>,
     /// What the meta group knows; empty in others.
     view: watch::Sender<Arc<View>>,
 }
@@ -84,8 +86,8 @@ impl Store {
             txn.open_table(ENTRIES).map_err(io_error)?;
             Ok(())
         })?;
-        let (heads, tail, view) = (Mutex::default(), Mutex::default(), watch::Sender::default());
-        let store = Self { group, file, heads, tail, view };
+        let (heads, recent, view) = (Mutex::default(), Mutex::default(), watch::Sender::default());
+        let store = Self { group, file, heads, recent, view };
         store.publish_view()?;
         Ok(store)
     }
@@ -182,6 +184,7 @@ impl Store {
                 }
                 Ok(answer)
             }
+            Command::Trim { school, epoch, first } => tail::trim(state, log, school, *epoch, *first),
             Command::Meta(_) if self.group != META => Ok(Answer::Moved),
             Command::Meta(command) => {
                 let mut kv = SchoolKv::named(state, META_RECORDS);
@@ -223,7 +226,7 @@ impl Store {
             save(&mut meta, APPLIED, &applied)?;
             save(&mut meta, MEMBERSHIP, membership)
         })?;
-        self.tail.lock().clear();
+        self.recent.lock().clear();
         let schools: Vec<(SchoolId, LogIndex)> =
             self.heads.lock().iter().map(|(school, head)| (school.clone(), *head.borrow())).collect();
         for (school, before) in schools {
@@ -240,7 +243,7 @@ impl Store {
     pub(super) fn publish(&self, school: &SchoolId, head: LogIndex, entries: Vec<node::Entry>) {
         if let Some(sender) = self.heads.lock().get(school) {
             if sender.receiver_count() > 0 {
-                self.tail.lock().push(school, entries);
+                self.recent.lock().push(school, entries);
             }
             sender.send_replace(head);
         }
@@ -249,7 +252,7 @@ impl Store {
     /// Whoever watches the school's head learns that there is none to watch.
     fn forget(&self, school: &SchoolId) {
         self.heads.lock().remove(school);
-        self.tail.lock().forget(school);
+        self.recent.lock().forget(school);
     }
 
     fn publish_view(&self) -> io::Result<()> {
@@ -315,7 +318,7 @@ impl Store {
         count_max: usize,
         bytes_max: usize,
     ) -> Option<Vec<node::Entry>> {
-        self.tail.lock().after(school, after, count_max, bytes_max)
+        self.recent.lock().after(school, after, count_max, bytes_max)
     }
 
     /// Entries that follow on an index: at most so many, and not many more bytes than that, but one at least if there is one.

@@ -1,115 +1,216 @@
-//! The last entries of the schools that somebody follows, in memory.
+//! The tail of a school's log: entries are kept for those who are a little behind, and deleted from the oldest on.
 //!
-//! Who follows a school wants each entry a moment after it was applied. From here that costs neither a read transaction nor a
-//! thread that may block; who is further behind reads the file.
+//! Nothing else needs an old entry: what it led to stands in the school's state, the numbers of its device too, and whoever
+//! lacks it is loaded from the state. What may go is decided on one node ([`Store::tail`]); that it goes is an entry of the
+//! group's log ([`trim`]), so that all replicas keep the same. The state, and its hash, know nothing of it.
 
-use schulhof_wire::{LogIndex, SchoolId, node::Entry};
-use std::collections::{BTreeMap, VecDeque};
+use super::{
+    Store, io_error,
+    kv::{Key, Value},
+    place,
+    school::first_entry,
+    store::{ENTRIES, STATE, decode_entry},
+};
+use crate::{
+    raft::types::{Answer, Epoch},
+    tail::Keep,
+};
+use redb::{ReadableDatabase, ReadableTable, Table};
+use schulhof_wire::{Hlc, LogIndex, SchoolId};
+use serde::Deserialize;
+use std::io;
 
-/// Of all schools of a group together.
-const BYTES_MAX: usize = 2 << 20;
+/// Entries that are deleted at once: few enough that others do not wait for it, and that a dump repeats nearly all chunks of
+/// the one before.
+pub const BLOCK: u64 = 1_000;
+/// Entries whose clocks are asked for the time of a place in the log. One device whose clock is wrong shall not keep
+/// everything, nor delete it: the median counts.
+const SAMPLE: u64 = 33;
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
-#[derive(Default)]
-pub struct Tail {
-    schools: BTreeMap<SchoolId, VecDeque<Entry>>,
-    /// All of them, in the order in which they came. What has gone since is passed over.
-    order: VecDeque<(SchoolId, LogIndex, usize)>,
-    bytes: usize,
+/// What is to be done about a tail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tail {
+    /// It is not longer than it may be in any case.
+    Short,
+    /// It is longer, but its oldest entries are not old enough: look again when there are many new ones after this.
+    Young { head: LogIndex },
+    /// Entries before this one may go.
+    Old { first: LogIndex },
 }
 
-impl Tail {
-    /// Takes the next entries of a school. After a gap only they are kept.
-    pub fn push(&mut self, school: &SchoolId, entries: impl IntoIterator<Item = Entry>) {
-        let kept = self.schools.entry(school.clone()).or_default();
-        for entry in entries {
-            if kept.back().is_some_and(|last| last.index.0 + 1 != entry.index.0) {
-                kept.clear();
-            }
-            let len = entry.operation.0.len() + size_of::<Entry>();
-            self.order.push_back((school.clone(), entry.index, len));
-            self.bytes += len;
-            kept.push_back(entry);
+type Entries = (&'static str, u64);
+
+impl Store {
+    /// Looks at the school's tail; `not_before`: a head below which there is nothing to see. Blocks.
+    pub fn tail(&self, school: &SchoolId, keep: Keep, not_before: LogIndex) -> io::Result<Tail> {
+        let txn = self.file.read()?;
+        let head = place::head(&txn.open_table(STATE).map_err(io_error)?, school)?;
+        if head < not_before {
+            return Ok(Tail::Short);
         }
-        while self.bytes > BYTES_MAX
-            && let Some((school, index, len)) = self.order.pop_front()
-        {
-            self.bytes -= len;
-            if let Some(kept) = self.schools.get_mut(&school)
-                && kept.front().is_some_and(|first| first.index == index)
-            {
-                kept.pop_front();
-            }
+        let entries = txn.open_table(ENTRIES).map_err(io_error)?;
+        let first = first_entry(&entries, school, head)?;
+        if head.0 + 1 - first.0 < keep.entries + BLOCK {
+            return Ok(Tail::Short);
         }
+        let next = first.0 + BLOCK;
+        let (old, new) = (time_ms(&entries, school, next - 1)?, time_ms(&entries, school, head.0)?);
+        if old.saturating_add(u64::from(keep.days) * DAY_MS) > new {
+            return Ok(Tail::Young { head });
+        }
+        Ok(Tail::Old { first: LogIndex(next) })
     }
+}
 
-    pub fn forget(&mut self, school: &SchoolId) {
-        self.schools.remove(school);
+/// When the entries up to this one were made, by their own clocks, in milliseconds since 1970; 0 if none can be read.
+fn time_ms(entries: &impl ReadableTable<Entries, &'static [u8]>, school: &SchoolId, upto: u64) -> io::Result<u64> {
+    /// What is the same in operations of all kinds and versions.
+    #[derive(Deserialize)]
+    struct Dated {
+        at: Hlc,
     }
+    let from = (upto + 1).saturating_sub(SAMPLE);
+    let mut times = Vec::new();
+    for item in entries.range((school.as_str(), from)..=(school.as_str(), upto)).map_err(io_error)? {
+        let (_, value) = item.map_err(io_error)?;
+        let dated = serde_json::from_slice::<Dated>(&decode_entry(value.value())?.operation.0);
+        times.extend(dated.ok().map(|dated| dated.at.ms()));
+    }
+    times.sort_unstable();
+    Ok(times.get(times.len() / 2).copied().unwrap_or(0))
+}
 
-    pub fn clear(&mut self) {
-        *self = Self::default();
+/// Deletes the school's entries before one; twice, late or beyond the head does no harm.
+pub(super) fn trim(
+    state: &mut Table<'_, Key, Value>,
+    entries: &mut Table<'_, Entries, &'static [u8]>,
+    school: &SchoolId,
+    epoch: Epoch,
+    first: LogIndex,
+) -> io::Result<Answer> {
+    // What is sealed is being read on its way to another group: each replica must read the same of it.
+    if !place::read(state, school)?.serves(epoch) {
+        return Ok(Answer::Moved);
     }
-
-    /// Entries that follow on an index: at most so many, and not many more bytes than that, but one at least. `None` if the
-    /// next one is not here.
-    pub fn after(&self, school: &SchoolId, after: LogIndex, count_max: usize, bytes_max: usize) -> Option<Vec<Entry>> {
-        let kept = self.schools.get(school)?;
-        let at = (after.0 + 1).checked_sub(kept.front()?.index.0)? as usize;
-        kept.get(at)?;
-        let mut bytes = 0;
-        let fits = |entry: &&Entry| {
-            let before = bytes;
-            bytes += entry.operation.0.len();
-            before == 0 || before < bytes_max
-        };
-        Some(kept.range(at..).take(count_max).take_while(fits).cloned().collect())
-    }
+    let head = place::head(state, school)?;
+    let before = first.0.min(head.0 + 1);
+    entries.retain_in((school.as_str(), 0)..(school.as_str(), before), |_, _| false).map_err(io_error)?;
+    Ok(Answer::Trimmed { first: first_entry(entries, school, head)? })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schulhof_wire::node::EncodedOperation;
+    use crate::{
+        raft::types::{Command, OperationAnswer},
+        state::{
+            school::{Parts, SchoolChunk},
+            tests::{command, dated, entry, open, school},
+        },
+    };
+    use std::sync::Arc;
 
-    fn entry(index: u64, len: usize) -> Entry {
-        Entry { index: LogIndex(index), operation: EncodedOperation(vec![7; len]), rejected: None }
+    const KEEP: Keep = Keep { entries: 2_000, days: 14 };
+
+    fn apply(store: &Store, next: Command) -> Answer {
+        let index = store.applied().unwrap().0.map_or(0, |id| id.index + 1);
+        store.apply(&[command(index, next)]).unwrap().remove(0)
     }
 
-    fn indices(tail: &Tail, school: &SchoolId, after: u64, count: usize, bytes: usize) -> Option<Vec<u64>> {
-        let entries = tail.after(school, LogIndex(after), count, bytes)?;
-        Some(entries.iter().map(|entry| entry.index.0).collect())
+    fn trim_to(store: &Store, epoch: u64, first: u64) -> Answer {
+        apply(store, Command::Trim { school: school("nord"), epoch: Epoch(epoch), first: LogIndex(first) })
+    }
+
+    /// One operation per minute, except for those of these numbers.
+    fn write(store: &Store, seqs: impl IntoIterator<Item = u64>, minutes: impl Fn(u64) -> u64) {
+        let operations = seqs.into_iter().map(|seq| dated(seq, minutes(seq) * 60_000)).collect();
+        let operations = Arc::new(operations);
+        apply(store, Command::Operations { school: school("nord"), epoch: Epoch::FIRST, operations });
+    }
+
+    fn tail(store: &Store) -> Tail {
+        store.tail(&school("nord"), KEEP, LogIndex(0)).unwrap()
+    }
+
+    const DAY: u64 = 24 * 60;
+
+    #[test]
+    fn a_block_goes_when_it_is_beyond_both_the_number_and_the_days_that_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        assert_eq!(tail(&store), Tail::Short, "nothing is there");
+        write(&store, 1..=2_999, |seq| seq);
+        assert_eq!(tail(&store), Tail::Short, "not even one block more than is kept");
+        write(&store, 3_000..=3_001, |seq| seq);
+        assert_eq!(tail(&store), Tail::Young { head: LogIndex(3_001) }, "two days old");
+        write(&store, 3_002..=3_020, |seq| 20 * DAY + seq);
+        assert_eq!(
+            store.tail(&school("nord"), KEEP, LogIndex(4_001)).unwrap(),
+            Tail::Short,
+            "it is not looked at before there is more"
+        );
+        assert_eq!(tail(&store), Tail::Old { first: LogIndex(1_001) });
+        assert_eq!(trim_to(&store, 1, 1_001), Answer::Trimmed { first: LogIndex(1_001) });
+        assert_eq!(tail(&store), Tail::Short);
     }
 
     #[test]
-    fn what_follows_is_given_out_within_limits_and_nothing_after_a_gap() {
-        let [nord, sued] = ["nord", "sued"].map(|name| SchoolId::new(name).unwrap());
-        let mut tail = Tail::default();
-        tail.push(&nord, (5..=8).map(|index| entry(index, 100)));
-        assert_eq!(indices(&tail, &nord, 4, 10, 1_000), Some(vec![5, 6, 7, 8]));
-        assert_eq!(indices(&tail, &nord, 6, 1, 1_000), Some(vec![7]));
-        assert_eq!(indices(&tail, &nord, 4, 10, 150), Some(vec![5, 6]));
-        assert_eq!(indices(&tail, &nord, 4, 10, 0), Some(vec![5]));
-        for (school, after) in [(&nord, 3), (&nord, 8), (&nord, 20), (&sued, 4)] {
-            assert_eq!(indices(&tail, school, after, 10, 1_000), None, "{school} after {after}");
-        }
-        tail.push(&nord, [entry(20, 100)]);
-        assert_eq!((indices(&tail, &nord, 7, 10, 1_000), indices(&tail, &nord, 19, 10, 1_000)), (None, Some(vec![20])));
-        tail.forget(&nord);
-        assert_eq!(indices(&tail, &nord, 19, 10, 1_000), None);
+    fn wrong_clocks_of_a_few_neither_keep_nor_delete_anything() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        // The oldest block ends with some from the far future and from 1970.
+        let wrong = |seq: u64| match seq % 5 {
+            0 => 10_000 * DAY,
+            1 => 0,
+            _ => 100 * DAY + seq,
+        };
+        write(&store, 1..=3_100, wrong);
+        assert!(matches!(tail(&store), Tail::Young { .. }));
+        write(&store, 3_101..=3_200, |seq| wrong(seq) + 20 * DAY);
+        assert_eq!(tail(&store), Tail::Old { first: LogIndex(1_001) });
     }
 
     #[test]
-    fn the_oldest_of_all_schools_go_first_and_the_rest_is_whole() {
-        let [nord, sued] = ["nord", "sued"].map(|name| SchoolId::new(name).unwrap());
-        let mut tail = Tail::default();
-        for index in 1..=100 {
-            tail.push(&nord, [entry(index, 20_000)]);
-            tail.push(&sued, [entry(index, 20_000)]);
-            assert!(tail.bytes <= BYTES_MAX);
-        }
-        for school in [&nord, &sued] {
-            assert_eq!(indices(&tail, school, 1, 10, usize::MAX), None);
-            assert_eq!(indices(&tail, school, 90, 100, usize::MAX), Some((91..=100).collect()));
-        }
+    fn what_goes_is_gone_everywhere_and_nothing_else_changes() {
+        let (dir, other_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (store, other) = (open(dir.path()), open(other_dir.path()));
+        store.apply(&[entry(0, "nord", 1..=50), entry(1, "nordwest", [1, 2])]).unwrap();
+        other.apply(&[entry(0, "nord", 1..=50), entry(1, "nordwest", [1, 2])]).unwrap();
+        let nord = school("nord");
+        let before = store.state_hash(&nord).unwrap();
+        assert_eq!(trim_to(&store, 1, 31), Answer::Trimmed { first: LogIndex(31) });
+        assert_eq!(trim_to(&store, 1, 11), Answer::Trimmed { first: LogIndex(31) }, "late");
+        assert_eq!(trim_to(&store, 2, 41), Answer::Moved, "not at another epoch");
+        assert_eq!(store.kept(&nord).unwrap(), (LogIndex(50), LogIndex(31)));
+        assert_eq!(store.state_hash(&nord).unwrap(), before);
+        assert_eq!(store.kept(&school("nordwest")).unwrap(), (LogIndex(2), LogIndex(1)), "its neighbour is as it was");
+        assert_eq!(store.entries(&nord, LogIndex(0), 1, usize::MAX).unwrap()[0].index, LogIndex(31));
+        // Numbers of devices stand in the state.
+        let answers = store.apply(&[entry(5, "nord", [1, 50, 51])]).unwrap();
+        let place = OperationAnswer::Entry { index: LogIndex(51), rejected: None };
+        let expected = vec![OperationAnswer::Duplicate, OperationAnswer::Duplicate, place];
+        assert_eq!(answers, [Answer::Operations(expected)]);
+        other.apply(&[entry(2, "nord", [51])]).unwrap();
+        assert_eq!(store.state_hash(&nord).unwrap(), other.state_hash(&nord).unwrap());
+        assert_eq!(trim_to(&store, 1, 1_000), Answer::Trimmed { first: LogIndex(52) }, "never beyond the head");
+    }
+
+    #[test]
+    fn a_trimmed_school_is_dumped_and_loaded_with_what_it_has() {
+        let (dir, other_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (store, other) = (open(dir.path()), open(other_dir.path()));
+        let nord = school("nord");
+        store.apply(&[entry(0, "nord", 1..=50)]).unwrap();
+        trim_to(&store, 1, 31);
+        let chunks: Vec<SchoolChunk> =
+            store.dump_school(&nord, Parts::StateAndEntries).unwrap().map(Result::unwrap).collect();
+        let summary = other.load_school(&nord, chunks.into_iter().map(Ok)).unwrap();
+        assert_eq!((summary.head, summary.first), (LogIndex(50), LogIndex(31)));
+        assert_eq!(other.kept(&nord).unwrap(), (LogIndex(50), LogIndex(31)));
+        // A school that is on its way keeps what it has.
+        apply(&store, Command::Seal { school: nord.clone(), epoch: Epoch::FIRST });
+        assert_eq!(trim_to(&store, 1, 41), Answer::Moved);
+        assert_eq!(store.kept(&nord).unwrap().1, LogIndex(31));
     }
 }

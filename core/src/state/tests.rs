@@ -18,11 +18,16 @@ pub(super) fn school(name: &str) -> SchoolId {
 }
 
 fn rename(seq: u64) -> EncodedOperation {
+    dated(seq, seq)
+}
+
+/// With its clock in milliseconds since 1970.
+pub(super) fn dated(seq: u64, at_ms: u64) -> EncodedOperation {
     let operation = Operation {
         device: DeviceId::new("op-1").unwrap(),
         seq: Seq(seq),
         actor: Actor::Operator,
-        at: Hlc::from_ms(seq),
+        at: Hlc::from_ms(at_ms),
         body: Body::SchoolName { name: format!("Schule {seq}") },
     };
     EncodedOperation(operation.encode())

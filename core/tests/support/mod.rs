@@ -80,6 +80,8 @@ impl Cluster {
                 groups: 2,
                 heartbeat_ms: HEARTBEAT_MS,
                 purge_every: 10_000,
+                keep_entries: 50_000,
+                keep_days: 14,
                 state_cache_mib: 8,
                 objects: schulhof_core::objects::Config::default(),
                 join: false,

@@ -14,6 +14,8 @@ const GROUPS: u32 = 4;
 /// As in production: an election takes one to two seconds.
 const HEARTBEAT_MS: u64 = 300;
 const PURGE_EVERY: u64 = 10_000;
+const KEEP_ENTRIES: u64 = 50_000;
+const KEEP_DAYS: u32 = 14;
 /// Three nodes share this machine with everything else.
 const STATE_CACHE_MIB: usize = 32;
 
@@ -57,6 +59,8 @@ fn core(layout: &Layout, index: usize) -> anyhow::Result<schulhof_core::Config> 
         groups: GROUPS,
         heartbeat_ms: HEARTBEAT_MS,
         purge_every: PURGE_EVERY,
+        keep_entries: KEEP_ENTRIES,
+        keep_days: KEEP_DAYS,
         state_cache_mib: STATE_CACHE_MIB,
         objects: schulhof_core::objects::Config::default(),
         join: false,

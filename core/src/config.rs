@@ -58,6 +58,11 @@ pub struct Config {
     /// entries a day. Default 14.
     #[serde(default = "keep_days")]
     pub keep_days: u32,
+    /// Entries after which a school's state is stored among the objects, 1,000 to 1,000,000; also once a day if anything has
+    /// happened. The last two are kept there, on each node: a gateway's or a new box's first load is read from them instead of the
+    /// live state. Smaller costs writing, larger makes more entries follow a load. Default 10,000.
+    #[serde(default = "snapshot_every")]
+    pub snapshot_every: u64,
     /// Memory for reading and writing the state of all groups, in MiB, at least 8. Default 128.
     #[serde(default = "state_cache_mib")]
     pub state_cache_mib: usize,
@@ -122,6 +127,10 @@ fn keep_days() -> u32 {
     14
 }
 
+fn snapshot_every() -> u64 {
+    10_000
+}
+
 fn state_cache_mib() -> usize {
     128
 }
@@ -139,6 +148,8 @@ pub enum ConfigProblem {
     KeepEntries(u64),
     #[error("keep_days: 0 to {KEEP_DAYS_MAX}, not {0}")]
     KeepDays(u32),
+    #[error("snapshot_every: 1000 to 1000000, not {0}")]
+    SnapshotEvery(u64),
     #[error("state_cache_mib: 8 or more, not {0}")]
     StateCache(usize),
     #[error(transparent)]
@@ -174,6 +185,9 @@ impl Config {
         }
         if self.keep_days > KEEP_DAYS_MAX {
             return Err(ConfigProblem::KeepDays(self.keep_days));
+        }
+        if !(1_000..=1_000_000).contains(&self.snapshot_every) {
+            return Err(ConfigProblem::SnapshotEvery(self.snapshot_every));
         }
         if self.state_cache_mib < 8 {
             return Err(ConfigProblem::StateCache(self.state_cache_mib));
@@ -238,7 +252,7 @@ mod tests {
     fn defaults_stand_for_what_is_not_said() {
         let config = config();
         assert_eq!((config.groups, config.heartbeat_ms, config.purge_every), (32, 300, 10_000));
-        assert_eq!((config.keep_entries, config.keep_days), (50_000, 14));
+        assert_eq!((config.keep_entries, config.keep_days, config.snapshot_every), (50_000, 14, 10_000));
         assert_eq!(config.check(), Ok(()));
         assert_eq!(config.placement().get(&SchoolId::new("nord").unwrap()), Some(&Group(2)));
     }
@@ -255,6 +269,7 @@ mod tests {
         assert!(changed(|c| c.heartbeat_ms = 1).starts_with("heartbeat_ms: 20 to 5000"));
         assert_eq!(changed(|c| c.keep_entries = 999), "keep_entries: 1000 or more, not 999");
         assert!(changed(|c| c.keep_days = 3_651).starts_with("keep_days: 0 to 3650"));
+        assert!(changed(|c| c.snapshot_every = 0).starts_with("snapshot_every: 1000 to"));
         assert!(changed(|c| c.nodes.clear()).starts_with("node: name 1 to 7"));
         assert!(changed(|c| c.nodes[0].name = NodeName::new("core-2").unwrap()).contains("not among the core nodes"));
         assert!(changed(|c| c.join = true).ends_with("core-1 is among the core nodes already"));

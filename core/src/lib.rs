@@ -18,6 +18,7 @@
 //! - [`admin`]: operators, to the core itself
 //! - [`backup`]: operators, to whole schools
 //! - [`enrol`]: invitations, boxes and the CA
+//! - [`snapshots`]: states of schools in the object store
 //! - [`space`]: free disk space
 //! - [`tail`]: old entries of the schools' logs go away
 //! - [`relay`]: the cloud media relay
@@ -34,6 +35,7 @@ pub mod node;
 pub mod objects;
 pub mod raft;
 pub mod relay;
+pub mod snapshots;
 pub mod space;
 pub mod state;
 pub mod tail;

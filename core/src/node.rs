@@ -10,6 +10,7 @@ use crate::{
     meta,
     objects::Objects,
     raft::{self, Groups, Member, Peers, Settings},
+    snapshots::Snapshots,
     space::{self, FreeSpace},
     tail::{self, Keep},
 };
@@ -49,6 +50,7 @@ pub struct Node {
     groups: Arc<Groups>,
     door: Arc<Door>,
     objects: Objects,
+    snapshots: Arc<Snapshots>,
     tasks: Vec<JoinHandle<()>>,
     _data: DataDir,
 }
@@ -101,7 +103,6 @@ impl Node {
         };
         let groups = Groups::open(data.path(), peers, founders, settings).await?;
         let silence_max = Duration::from_millis(config.heartbeat_ms * QUORUM_SILENCE_HEARTBEATS);
-        let door = Arc::new(Door::new(groups.clone(), silence_max));
         let admin = Arc::new(AdminDoor::new(groups.clone(), config.identity.clone()));
 
         let objects = Objects::open(&config.objects, data.path())?;
@@ -110,6 +111,8 @@ impl Node {
         } else {
             objects.replicated(Arc::new(Folders::new(endpoint.clone(), groups.peers().clone())))
         };
+        let snapshots = Arc::new(Snapshots::new(groups.clone(), objects.clone(), config.snapshot_every));
+        let door = Arc::new(Door::new(groups.clone(), snapshots.clone(), silence_max));
         let for_blobs = door.clone();
         let known = Box::new(move |school: &SchoolId| for_blobs.serves(school));
         let on_data_disk = config.objects.s3.is_none() && config.objects.folder.is_none();
@@ -133,10 +136,11 @@ impl Node {
             tokio::spawn(async move { tending.tend().await }),
             tokio::spawn(space::watch(groups.clone())),
             tokio::spawn(tail::drive(groups.clone(), keep)),
+            tokio::spawn(snapshots.clone().drive()),
         ];
         let name = config.name.to_string();
         tracing::info!(name, quic = %endpoint.local_addr()?, groups = config.groups, "core node started");
-        Ok(Self { name, endpoint, groups, door, objects, tasks, _data: data })
+        Ok(Self { name, endpoint, groups, door, objects, snapshots, tasks, _data: data })
     }
 
     pub fn quic(&self) -> std::io::Result<SocketAddr> {
@@ -150,6 +154,11 @@ impl Node {
     /// Blobs and snapshots, as this node and the others have them.
     pub fn objects(&self) -> &Objects {
         &self.objects
+    }
+
+    /// States of schools among the objects.
+    pub fn snapshots(&self) -> &Snapshots {
+        &self.snapshots
     }
 
     /// How much is free on this node's disk.

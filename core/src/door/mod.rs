@@ -12,6 +12,7 @@ pub use present::BoxStatus;
 use crate::{
     meta::View,
     raft::{Groups, types::NodeId},
+    snapshots::Snapshots,
 };
 use present::Present;
 use schulhof_net::{identity::Role, quic::Accepted};
@@ -42,6 +43,7 @@ pub struct Door {
     view: watch::Receiver<Arc<View>>,
     present: Present,
     in_flight: Arc<Semaphore>,
+    snapshots: Arc<Snapshots>,
     /// Places for replicas that are loaded.
     dumps: Arc<Semaphore>,
     /// A leader that no majority has answered for this long leads nobody.
@@ -49,10 +51,18 @@ pub struct Door {
 }
 
 impl Door {
-    pub fn new(groups: Arc<Groups>, quorum_silence_max: Duration) -> Self {
+    pub fn new(groups: Arc<Groups>, snapshots: Arc<Snapshots>, quorum_silence_max: Duration) -> Self {
         let in_flight = Arc::new(Semaphore::new(IN_FLIGHT_KIB_MAX));
         let dumps = Arc::new(Semaphore::new(snapshot::DUMPS_MAX));
-        Self { view: groups.view(), groups, present: Present::default(), in_flight, dumps, quorum_silence_max }
+        Self {
+            view: groups.view(),
+            groups,
+            present: Present::default(),
+            in_flight,
+            snapshots,
+            dumps,
+            quorum_silence_max,
+        }
     }
 
     /// Serves one connection until it ends.

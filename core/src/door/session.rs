@@ -140,7 +140,8 @@ async fn converse(
     let mut head = blocking(handle, crate::state::Store::head, &school).await?;
     let first = blocking(handle, crate::state::Store::first_kept, &school).await?;
     let mut session = CoreSession::accept(&hello, who, first, *head.borrow_and_update())?;
-    let mut loading = if session.wants_snapshot() { Some(load(door, handle, &school).await?) } else { None };
+    let mut loading =
+        if session.wants_snapshot() { Some(load(door, handle, (group, &school), first).await?) } else { None };
     let present = matches!(who, Peer::Box(_)).then(|| door.present.enter(&school, session.cursor()));
     tracing::info!(?who, %school, after = session.cursor().0, head = head.borrow().0, "a sync session begins");
 
@@ -160,7 +161,7 @@ async fn converse(
             }
         }
         if let Some(sending) = &mut loading
-            && !send_part(sending, handle, &mut session, writer).await?
+            && !send_part(door, sending, handle, &mut session, writer).await?
         {
             loading = None;
         }
@@ -291,13 +292,15 @@ async fn next_entries(handle: &GroupHandle, school: &SchoolId, after: LogIndex) 
 
 /// The next chunk of the school's state; after the last what was rejected before it. Tells whether there is more.
 async fn send_part(
+    door: &Door,
     sending: &mut Sending,
     handle: &GroupHandle,
     session: &mut CoreSession,
     writer: &mut FrameWriter<ToBox>,
 ) -> Result<bool, End> {
     let school = session.school().clone();
-    if let Some(chunk) = sending.next().await.map_err(|e| unreadable(&school, &e))? {
+    let next = sending.next(&door.snapshots, handle, &school).await;
+    if let Some(chunk) = next.map_err(|e| unreadable(&school, &e))? {
         say(writer, &session.snapshot(&chunk)).await?;
         return Ok(true);
     }
@@ -309,8 +312,15 @@ async fn send_part(
     Ok(false)
 }
 
-async fn load(door: &Door, handle: &GroupHandle, school: &SchoolId) -> Result<Sending, End> {
-    let sending = Sending::begin(&door.dumps, handle, school).await.map_err(|e| unreadable(school, &e))?;
+async fn load(
+    door: &Door,
+    handle: &GroupHandle,
+    (group, school): (Group, &SchoolId),
+    first: LogIndex,
+) -> Result<Sending, End> {
+    let head = *blocking(handle, crate::state::Store::head, school).await?.borrow();
+    let stored = door.snapshots.usable(group, school, first, head).await;
+    let sending = Sending::begin(&door.dumps, handle, school, stored).await.map_err(|e| unreadable(school, &e))?;
     sending.ok_or(End::Say(ToBox::Redirect { leader: None }))
 }
 

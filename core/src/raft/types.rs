@@ -1,6 +1,9 @@
 //! What a Raft group is made of here: its number, what an entry holds, what a write answers.
 
-use crate::meta::{MetaAnswer, MetaCommand};
+use crate::{
+    meta::{MetaAnswer, MetaCommand},
+    state::stored::SchoolSnapshot,
+};
 use openraft::BasicNode;
 use schulhof_wire::{LogIndex, SchoolId, node::EncodedOperation};
 use serde::{Deserialize, Serialize};
@@ -73,6 +76,8 @@ pub enum Command {
     Meta(MetaCommand),
     /// Entries of the school before this one are deleted; its state stays as it is.
     Trim { school: SchoolId, epoch: Epoch, first: LogIndex },
+    /// A state of the school lies in the object store, after the one of entry `follows`.
+    Stored { school: SchoolId, epoch: Epoch, follows: Option<LogIndex>, snapshot: Arc<SchoolSnapshot> },
 }
 
 impl Command {
@@ -89,6 +94,7 @@ impl Command {
         match self {
             Self::Operations { operations, .. } => operations.iter().map(|operation| operation.0.len()).sum(),
             Self::Load { chunk, .. } => chunk.len(),
+            Self::Stored { snapshot, .. } => snapshot.chunks.len() * 32,
             Self::Seal { .. } | Self::Drop { .. } | Self::Meta(_) | Self::Trim { .. } => 0,
         }
     }
@@ -104,6 +110,9 @@ impl fmt::Display for Command {
             Self::Seal { school, epoch } => write!(f, "{school} is sealed at epoch {epoch}"),
             Self::Drop { school, epoch } => write!(f, "{school} is dropped at epoch {epoch}"),
             Self::Meta(command) => write!(f, "{command:?}"),
+            Self::Stored { school, epoch, snapshot, .. } => {
+                write!(f, "the state of {school} after {} is stored at epoch {epoch}", snapshot.head.0)
+            }
             Self::Trim { school, epoch, first } => {
                 write!(f, "entries of {school} before {} are deleted at epoch {epoch}", first.0)
             }
@@ -131,6 +140,10 @@ pub enum Answer {
     /// The first entry that is kept; one above the head if there is none.
     Trimmed {
         first: LogIndex,
+    },
+    /// Whether a stored state is known from now on; not if another one was noted meanwhile.
+    Noted {
+        noted: bool,
     },
 }
 

@@ -13,6 +13,7 @@
 //! - `store`: applying and reading
 //! - `machine`: openraft's traits
 //! - `snapshot`: all of it as a stream of chunks, for a node that was away for too long
+//! - [`stored`]: which states of schools lie in the object store
 //! - [`tail`]: how much of a school's log is kept
 //! - [`school`]: one school's part of it as a stream of chunks, for whoever needs a school and not a group
 
@@ -24,6 +25,7 @@ mod recent;
 pub mod school;
 mod snapshot;
 mod store;
+pub mod stored;
 pub mod tail;
 
 pub use machine::Machine;

@@ -8,6 +8,7 @@ use super::{
     io_error,
     kv::{Key, Value},
     school::{LoadError, SchoolChunk, drop_school, load_chunk},
+    stored,
 };
 use crate::raft::types::{Answer, Epoch, Loaded};
 use redb::{ReadableTable, Table};
@@ -148,6 +149,7 @@ pub(super) fn drop(
         return Ok(Answer::Moved);
     }
     drop_school(state, entries, school)?;
+    stored::forget(state, school)?;
     write(state, school, epoch, Stage::Gone)?;
     Ok(Answer::Dropped)
 }

@@ -6,7 +6,7 @@ use super::{
     kv::{Key, SchoolKv, Value},
     place::{self, Place},
     recent::Recent,
-    tail,
+    stored, tail,
 };
 use crate::{
     meta::{self, View},
@@ -185,6 +185,9 @@ impl Store {
                 Ok(answer)
             }
             Command::Trim { school, epoch, first } => tail::trim(state, log, school, *epoch, *first),
+            Command::Stored { school, epoch, follows, snapshot } => {
+                stored::note(state, school, *epoch, *follows, snapshot)
+            }
             Command::Meta(_) if self.group != META => Ok(Answer::Moved),
             Command::Meta(command) => {
                 let mut kv = SchoolKv::named(state, META_RECORDS);

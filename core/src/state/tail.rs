@@ -15,7 +15,7 @@ use crate::{
     raft::types::{Answer, Epoch},
     tail::Keep,
 };
-use redb::{ReadableDatabase, ReadableTable, Table};
+use redb::{ReadableTable, Table};
 use schulhof_wire::{Hlc, LogIndex, SchoolId};
 use serde::Deserialize;
 use std::io;

@@ -82,6 +82,7 @@ impl Cluster {
                 purge_every: 10_000,
                 keep_entries: 50_000,
                 keep_days: 14,
+                snapshot_every: 10_000,
                 state_cache_mib: 8,
                 objects: schulhof_core::objects::Config::default(),
                 join: false,

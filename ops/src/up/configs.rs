@@ -16,6 +16,7 @@ const HEARTBEAT_MS: u64 = 300;
 const PURGE_EVERY: u64 = 10_000;
 const KEEP_ENTRIES: u64 = 50_000;
 const KEEP_DAYS: u32 = 14;
+const SNAPSHOT_EVERY: u64 = 10_000;
 /// Three nodes share this machine with everything else.
 const STATE_CACHE_MIB: usize = 32;
 
@@ -61,6 +62,7 @@ fn core(layout: &Layout, index: usize) -> anyhow::Result<schulhof_core::Config> 
         purge_every: PURGE_EVERY,
         keep_entries: KEEP_ENTRIES,
         keep_days: KEEP_DAYS,
+        snapshot_every: SNAPSHOT_EVERY,
         state_cache_mib: STATE_CACHE_MIB,
         objects: schulhof_core::objects::Config::default(),
         join: false,

@@ -88,3 +88,12 @@ async fn nodes_are_added_drained_removed_and_replaced_while_a_school_is_written_
         "core-2, core-4 and core-5 hold the same"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_fresh_core_every_node_votes_soon_also_those_that_lead() {
+    let cluster = Cluster::start().await;
+    // One mark per group whose vote is kept back.
+    let marks = |config: &schulhof_core::Config| std::fs::read_dir(config.data.join("rejoin")).unwrap().count();
+    support::eventually("no marks", async || cluster.configs.iter().all(|config| marks(config) == 0).then_some(()))
+        .await;
+}

@@ -115,7 +115,8 @@ impl Snapshots {
             every.tick().await;
             let view = self.groups.view().borrow().clone();
             for (school, place) in &view.schools {
-                let may = self.groups.leads(place.group) && place.moving.is_none() && self.groups.space().has_room();
+                let leads = self.groups.leads(place.group) && place.moving.is_none();
+                let may = leads && self.groups.all_current() && self.groups.space().has_room();
                 if may && let Err(e) = self.store_if_due(school, place).await {
                     tracing::warn!(%school, "a state is stored later: {e}");
                 }

@@ -46,7 +46,7 @@ pub async fn drive(groups: Arc<Groups>, keep: Keep) {
         let view = groups.view().borrow().clone();
         again.retain(|school, _| view.schools.contains_key(school));
         for (school, place) in &view.schools {
-            if !groups.leads(place.group) || place.moving.is_some() {
+            if !groups.leads(place.group) || place.moving.is_some() || !groups.all_current() {
                 continue;
             }
             if let Err(e) = trim(&groups, school, place, keep, &mut again).await {

@@ -97,3 +97,18 @@ async fn in_a_fresh_core_every_node_votes_soon_also_those_that_lead() {
     support::eventually("no marks", async || cluster.configs.iter().all(|config| marks(config) == 0).then_some(()))
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_waits_for_word_from_each_other_before_it_proposes_what_is_new() {
+    let mut cluster = Cluster::start().await;
+    let all = |cluster: &Cluster, at: usize| cluster.nodes[at].as_ref().unwrap().groups().all_current();
+    support::eventually("all have heard of all", async || (0..3).all(|at| all(&cluster, at)).then_some(())).await;
+    cluster.stop(2).await;
+    assert!(all(&cluster, 0), "who is away now was seen before");
+    cluster.stop(0).await;
+    cluster.restart(0).await;
+    cluster.leader(1).await;
+    assert!(!all(&cluster, 0), "it may be an older one");
+    cluster.restart(2).await;
+    support::eventually("all have heard of all", async || (0..3).all(|at| all(&cluster, at)).then_some(())).await;
+}

@@ -21,6 +21,7 @@ use openraft::{
     errors::{ClientWriteError, LinearizableReadError, RaftError},
     storage::RaftLogStorage,
 };
+use parking_lot::Mutex;
 use schulhof_wire::NodeName;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -137,6 +138,8 @@ pub struct Groups {
     peers: Arc<Peers>,
     log: Log,
     space: FreeSpace,
+    /// Nodes that have answered what nodes of the version before do not know.
+    current: Mutex<BTreeSet<NodeId>>,
     settings: Settings,
     /// The nodes on which groups begin that do not exist anywhere: those of the configuration. Empty: they exist.
     founders: Vec<Member>,
@@ -194,7 +197,15 @@ impl Groups {
             let reads = Reads::default();
             handles.insert(group, GroupHandle { raft, store, reads, machine, rejoin });
         }
-        Ok(Arc::new(Self { handles, peers, log, space: FreeSpace::of(dir), settings, founders }))
+        Ok(Arc::new(Self {
+            handles,
+            peers,
+            log,
+            space: FreeSpace::of(dir),
+            current: Mutex::default(),
+            settings,
+            founders,
+        }))
     }
 
     pub fn get(&self, group: Group) -> Option<&GroupHandle> {
@@ -234,10 +245,20 @@ impl Groups {
         let others = self.peers.others();
         let ask = async |id: NodeId| {
             let answer = self.peers.call(id, META, &Request::Space).await;
-            matches!(answer, Ok(Response::Space { low: true })).then(|| Some((id, self.peers.name(id)?))).flatten()
+            let Ok(Response::Space { low }) = answer else { return None };
+            self.current.lock().insert(id);
+            if low { Some((id, self.peers.name(id)?)) } else { None }
         };
         let nodes = others.len() + 1;
         (join_all(others.into_iter().map(ask)).await.into_iter().flatten().collect(), nodes)
+    }
+
+    /// Whether each other node has been seen to be of this version since this one began: only then may the log get entries that
+    /// nodes of the version before cannot read. While nodes are updated one after the other those could follow no leader that
+    /// proposes such.
+    pub fn all_current(&self) -> bool {
+        let current = self.current.lock();
+        self.peers.others().iter().all(|id| current.contains(id))
     }
 
     /// The meta group's records as applied here, now and from now on.

@@ -9,6 +9,7 @@ use schulhof_net::{
 };
 use schulhof_wire::{
     LogIndex, SchoolId,
+    admin::{Answer, Ask, Private},
     backup::{ALPN_BACKUP, FromCore, ToCore, VERSION},
     node::ToBox,
 };
@@ -217,4 +218,39 @@ async fn a_school_without_a_place_gets_one() {
     assert_eq!(ask(&operator, meta, place).await, [FromCore::Done], "twice is as good as once");
     let all = ask(&operator, meta, ToCore::Schools { version: VERSION, after: None }).await;
     assert_eq!(all, [FromCore::Schools { schools: vec![school("nord"), school("sued"), school("west")] }]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_core_that_has_lost_everything_knows_its_ca_and_its_boxes_again() {
+    let enrolment = ToCore::Enrolment { version: VERSION };
+    let records = {
+        let cluster = Cluster::start().await;
+        let operator = cluster.client(Role::Operator, "backup");
+        let meta = cluster.leader(0).await;
+        assert_eq!(ask(&operator, meta, enrolment.clone()).await, [FromCore::Whole], "nothing, and that is whole");
+        let install =
+            Ask::CaInstall { certificate: cluster.ca.certificate().to_vec(), key: Private(cluster.ca.key_der()) };
+        assert_eq!(cluster.ask(install).await, Answer::Done);
+        let invite = Ask::BoxInvite { school: school("nord"), token: [7; 32], ttl_ms: None };
+        assert!(matches!(cluster.ask(invite).await, Answer::BoxInvited { .. }));
+        let mut frames = ask(&operator, cluster.leader(0).await, enrolment.clone()).await;
+        assert_eq!(frames.pop(), Some(FromCore::Whole));
+        let [FromCore::Records { records }] = &frames[..] else { panic!("one frame: {frames:?}") };
+        let box_client = cluster.client(Role::Box, "nord").connect_to(meta, ALPN_BACKUP).await;
+        assert!(box_client.closed().await.to_string().contains("for operators"));
+        records.clone()
+    };
+    let cluster = Cluster::start().await;
+    let (operator, meta) = (cluster.client(Role::Operator, "backup"), cluster.leader(0).await);
+    let load = |records: &[(Vec<u8>, Vec<u8>)]| ToCore::LoadEnrolment { version: VERSION, records: records.to_vec() };
+    let foreign = ask(&operator, meta, load(&[(b"s/nord".to_vec(), b"x".to_vec())])).await;
+    assert!(matches!(&foreign[..], [FromCore::Refused { code, .. }] if code == "damaged"), "{foreign:?}");
+    for _ in 0..2 {
+        assert_eq!(ask(&operator, meta, load(&records)).await, [FromCore::Done], "once more if the answer was lost");
+    }
+    let again = ask(&operator, meta, enrolment).await;
+    assert_eq!(again, [FromCore::Records { records: records.clone() }, FromCore::Whole]);
+    let other = [(records[0].0.clone(), b"x".to_vec())];
+    let late = ask(&operator, meta, load(&other)).await;
+    assert!(matches!(&late[..], [FromCore::Refused { code, .. }] if code == "ca-exists"), "{late:?}");
 }

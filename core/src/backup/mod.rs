@@ -6,8 +6,10 @@
 //!
 //! - `dump`: out of the state
 //! - `load`: back, through the log of the school's group
+//! - `enrolment`: the CA, invitations and boxes, both ways
 
 mod dump;
+mod enrolment;
 mod load;
 
 use crate::{
@@ -107,12 +109,16 @@ impl Door {
                 let Ok(_permit) = self.at_once.try_acquire() else { return Some(busy()) };
                 return load::load(self, &school, replace, reader, writer).await;
             }
+            ToCore::Enrolment { version: VERSION } => return enrolment::send(self, writer).await,
+            ToCore::LoadEnrolment { version: VERSION, records } => enrolment::load(self, records).await,
             ToCore::Serve { version: VERSION, school, epoch } => self.serve_again(school, Epoch(epoch)).await,
             ToCore::Schools { version, .. }
             | ToCore::Dump { version, .. }
             | ToCore::Place { version, .. }
             | ToCore::Load { version, .. }
-            | ToCore::Serve { version, .. } => {
+            | ToCore::Serve { version, .. }
+            | ToCore::Enrolment { version }
+            | ToCore::LoadEnrolment { version, .. } => {
                 Err(refused("version", format!("version {version}, this node speaks {VERSION}")))
             }
             ToCore::Chunk { .. } => Err(refused("malformed", "a chunk of nothing")),

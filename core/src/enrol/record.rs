@@ -109,6 +109,30 @@ fn each<T: DeserializeOwned>(kv: &dyn Kv, kind: &str, mut found: impl FnMut(&str
     });
 }
 
+/// All records of enrolment, in the order of their keys but for the CA, which comes last: whoever has it has all of them.
+pub fn all(kv: &dyn Kv) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut records = Vec::new();
+    kv.scan(b"e/", b"e0", false, &mut |key, value| {
+        records.push((key.to_vec(), value.to_vec()));
+        true
+    });
+    records.sort_by_key(|(key, _)| key == CA);
+    records
+}
+
+/// Whether it is a record that this program could have written.
+pub(super) fn is_whole(key: &[u8], value: &[u8]) -> bool {
+    let is = |kind: &str| key.starts_with(kind.as_bytes()) && key.len() > kind.len();
+    match key {
+        CA => decode::<CaRecord>(value).is_some(),
+        _ if is(TOKENS) => decode::<Invitation>(value).is_some(),
+        _ if is(BOXES) => decode::<BoxRecord>(value).is_some(),
+        _ if is(KEYS) => decode::<NodeName>(value).is_some(),
+        _ if is(COUNTS) => decode::<u32>(value).is_some(),
+        _ => is(CERTIFICATES) && !value.is_empty(),
+    }
+}
+
 pub fn ca(kv: &dyn Kv) -> Option<CaRecord> {
     get(kv, CA)
 }

@@ -67,6 +67,10 @@ pub enum EnrolCommand {
         what: String,
         at_ms: u64,
     },
+    /// Records of another life of this core, out of a backup. Taken as long as no CA is installed; the CA comes last.
+    Restore {
+        records: Vec<(Vec<u8>, Vec<u8>)>,
+    },
 }
 
 /// What became of a command.
@@ -93,6 +97,8 @@ pub enum EnrolOutcome {
 pub const UNKNOWN: &str = "unknown";
 /// Another CA is installed already.
 pub const CA_EXISTS: &str = "ca-exists";
+/// What was to be restored is no record of enrolment.
+pub const DAMAGED: &str = "damaged";
 pub const TOO_MANY: &str = "too-many";
 pub const NAME_TOO_LONG: &str = "name-too-long";
 /// The invitation is for another school than the one that the key's box serves.
@@ -123,6 +129,7 @@ pub fn apply(kv: &mut dyn KvMut, command: &EnrolCommand) -> EnrolOutcome {
             renew(kv, *key, &issued).unwrap_or_else(|refusal| refusal)
         }
         EnrolCommand::Revoke { what, at_ms } => revoke(kv, what, *at_ms),
+        EnrolCommand::Restore { records } => restore(kv, records),
     }
 }
 
@@ -144,6 +151,22 @@ fn install(kv: &mut dyn KvMut, new: &CaRecord) -> EnrolOutcome {
             EnrolOutcome::Done
         }
     }
+}
+
+fn restore(kv: &mut dyn KvMut, records: &[(Vec<u8>, Vec<u8>)]) -> EnrolOutcome {
+    if let Some(known) = record::ca(kv) {
+        // The answer to the first try was lost.
+        let again = records.iter().all(|(key, value)| kv.get(key).as_ref() == Some(value));
+        let refusal = || refused(CA_EXISTS, format!("the CA here is {}", known.fingerprint()));
+        return if again { EnrolOutcome::Done } else { refusal() };
+    }
+    if let Some((key, _)) = records.iter().find(|(key, value)| !record::is_whole(key, value)) {
+        return refused(DAMAGED, format!("no record of enrolment: {:?}", String::from_utf8_lossy(key)));
+    }
+    for (key, value) in records {
+        kv.put(key, value);
+    }
+    EnrolOutcome::Done
 }
 
 fn invite(kv: &mut dyn KvMut, token: TokenId, new: &Invitation) -> EnrolOutcome {

@@ -258,3 +258,39 @@ fn a_school_whose_boxes_could_not_be_named_is_refused() {
     let invite = EnrolCommand::Invite { token: token(1), school, by: "up".into(), at_ms: 0, expires_ms: 1 };
     refused(&world.apply(invite), super::state::NAME_TOO_LONG);
 }
+
+#[test]
+fn records_come_back_into_a_core_without_a_ca_and_whoever_they_name_is_known_again() {
+    let mut old = World::new();
+    old.invite(1, "nord");
+    old.invite(2, "nord");
+    assert!(matches!(old.join(1, 9, 0), EnrolOutcome::Box { .. }));
+    let records = record::all(&old.0);
+    assert!(record::ca(&old.0).is_some() && records.last().unwrap().0 == b"e/ca", "the CA is the last");
+
+    let mut new = World(MemoryKv::default());
+    let restore = |new: &mut World, records: &[(Vec<u8>, Vec<u8>)]| {
+        new.apply(EnrolCommand::Restore { records: records.to_vec() })
+    };
+    let code = |outcome| match outcome {
+        EnrolOutcome::Refused { code, .. } => code,
+        other => panic!("not refused: {other:?}"),
+    };
+    for (key, value) in [("s/nord", "x"), ("e/b/nord-1", "x"), ("e/z/1", "x"), ("e/c/", "")] {
+        let record = (key.as_bytes().to_vec(), value.as_bytes().to_vec());
+        assert_eq!(code(restore(&mut new, &[record])), "damaged", "{key}");
+    }
+    assert!(record::all(&new.0).is_empty(), "nothing of what was refused is kept");
+    // Killed in between, and begun anew.
+    let (first, rest) = records.split_at(3);
+    for some in [first, first, rest, rest] {
+        assert_eq!(restore(&mut new, some), EnrolOutcome::Done);
+    }
+    assert_eq!(record::all(&new.0), records);
+    assert!(record::box_of(&new.0, key(9)).is_some());
+    let changed = (records[0].0.clone(), records[1].1.clone());
+    assert_eq!(code(restore(&mut new, &[changed])), CA_EXISTS, "with a CA it is in use");
+    new.invite(3, "nord");
+    let EnrolOutcome::Box { record, .. } = new.join(3, 8, 0) else { panic!("it does not join") };
+    assert_eq!(record.name.as_str(), "nord-2", "names go on where they were");
+}

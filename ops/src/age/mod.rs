@@ -1,7 +1,7 @@
 //! Encryption to a public key in the format of the tool `age` (age-encryption.org/v1, recipients of the type X25519): what
 //! is sealed here opens with `age --decrypt`, and the other way round.
 //!
-//! Whole files in memory, as a backup's objects are small. What it must not do: passphrases, plug-ins, armour. The
+//! Small files whole in memory, large ones piece by piece. What it must not do: passphrases, plug-ins, armour. The
 //! primitives are those of aws-lc; here is the format alone.
 //!
 //! - `bech32`: how keys are written (BIP 173)
@@ -15,6 +15,12 @@ pub mod key;
 mod stream;
 
 pub use key::{Identity, KeyError, Recipient};
+pub use stream::{PIECE_LEN, Pieces, Sealing};
+
+use std::{fs::File, io, os::unix::fs::FileExt as _, path::Path};
+
+/// A header is looked for in so many bytes of a file: that of a hundred recipients and more.
+const HEADER_LEN_MAX: usize = 64 << 10;
 
 /// Why a file does not open.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +45,29 @@ pub fn seal(recipients: &[Recipient], plain: &[u8]) -> Vec<u8> {
     let mut sealed = header::write(&file_key, recipients);
     stream::write(&file_key, plain, &mut sealed);
     sealed
+}
+
+/// The same for what is too large for the memory: header first, then what is written to the answer.
+///
+/// # Panics
+/// If there is no recipient.
+pub fn seal_to<W: io::Write>(recipients: &[Recipient], mut to: W) -> io::Result<Sealing<W>> {
+    assert!(!recipients.is_empty(), "somebody must be able to open it");
+    let file_key = header::FileKey::random();
+    to.write_all(&header::write(&file_key, recipients))?;
+    Sealing::begin(&file_key, to)
+}
+
+/// A file of which the content is read piece by piece. [`OpenError`] comes as [`io::ErrorKind::InvalidData`].
+pub fn open_file(identities: &[Identity], path: &Path) -> io::Result<Pieces> {
+    let file = File::open(path)?;
+    let mut start = vec![0; HEADER_LEN_MAX.min(usize::try_from(file.metadata()?.len()).unwrap_or(HEADER_LEN_MAX))];
+    file.read_exact_at(&mut start, 0)?;
+    let (file_key, rest) =
+        header::read(identities, &start).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+    let begin = start.len() - rest.len();
+    Pieces::open(&file_key, file, begin as u64)
+        .map_err(|e| if e.kind() == io::ErrorKind::UnexpectedEof { io::Error::other(OpenError::Body) } else { e })
 }
 
 /// Decrypts; every byte of it is authenticated.
@@ -78,6 +107,36 @@ mod tests {
                 assert_eq!(open(std::slice::from_ref(identity), &sealed).unwrap(), plain);
             }
             assert_eq!(open(std::slice::from_ref(&stranger), &sealed), Err(OpenError::OtherIdentity));
+        }
+    }
+
+    /// As a file, sealed and opened in pieces.
+    fn piecewise(identity: &[Identity], sealed: &[u8]) -> io::Result<Vec<u8>> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), sealed).unwrap();
+        let pieces = open_file(identity, file.path())?;
+        let read: io::Result<Vec<_>> = (0..pieces.count()).rev().map(|n| pieces.piece(n)).collect();
+        Ok(read?.into_iter().rev().flatten().collect())
+    }
+
+    #[test]
+    fn in_pieces_it_is_the_same_file() {
+        let identity = [Identity::generate()];
+        for len in [0, 1, 65_535, 65_536, 65_537, 200_000] {
+            let plain: Vec<u8> = (0..len).map(|n| n as u8).collect();
+            let mut sealing = seal_to(&[identity[0].recipient()], Vec::new()).unwrap();
+            plain.chunks(40_000).for_each(|some| sealing.write(some).unwrap());
+            let sealed = sealing.finish().unwrap();
+            assert_eq!(sealed.len() as u64, sealed_len(1, len as u64));
+            assert_eq!(open(&identity, &sealed).unwrap(), plain);
+            assert_eq!(piecewise(&identity, &sealed).unwrap(), plain);
+            let mut changed = sealed.clone();
+            changed[sealed.len() - 1] ^= 1;
+            assert!(piecewise(&identity, &changed).is_err());
+            for cut in [1, 17, 65_552, sealed.len() - 100, sealed.len()] {
+                assert!(piecewise(&identity, &sealed[..sealed.len().saturating_sub(cut)]).is_err(), "{len}, {cut}");
+            }
+            assert!(piecewise(&identity, &[sealed.as_slice(), &[0; 20]].concat()).is_err());
         }
     }
 

@@ -9,7 +9,7 @@ use schulhof_net::{
 };
 use schulhof_wire::{
     BlobHash, LogIndex, NodeName, SchoolId,
-    backup::{ALPN_BACKUP, FromCore, SCHOOLS_MAX, ToCore, VERSION},
+    backup::{ALPN_BACKUP, FromCore, Record, SCHOOLS_MAX, ToCore, VERSION},
 };
 use std::{collections::BTreeMap, time::Duration};
 use tokio::{
@@ -106,6 +106,37 @@ impl Cores {
     pub async fn serve(&self, school: &SchoolId, epoch: u64) -> anyhow::Result<()> {
         let question = ToCore::Serve { version: VERSION, school: school.clone(), epoch };
         self.done(&format!("{school} at epoch {epoch}"), &question).await
+    }
+
+    /// Records of enrolment, frame by frame.
+    pub async fn enrolment(&self) -> anyhow::Result<Vec<Vec<Record>>> {
+        self.until_answered("the CA and the boxes' enrolment", async |node| {
+            let question = ToCore::Enrolment { version: VERSION };
+            let (_writer, mut answers) = self.ask(node, &question).await.map_err(Missed::Failed)?;
+            let mut frames = Vec::new();
+            loop {
+                match next(&mut answers).await? {
+                    FromCore::Records { records } => frames.push(records),
+                    FromCore::Whole => return Ok(frames),
+                    other => return Err(unexpected(&other)),
+                }
+            }
+        })
+        .await
+    }
+
+    /// False: the core has a CA, and nothing was changed.
+    pub async fn restore_enrolment(&self, records: Vec<Record>) -> anyhow::Result<bool> {
+        let question = ToCore::LoadEnrolment { version: VERSION, records };
+        self.until_answered("the CA and the boxes' enrolment", async |node| {
+            let (_writer, mut answers) = self.ask(node, &question).await.map_err(Missed::Failed)?;
+            match next(&mut answers).await? {
+                FromCore::Done => Ok(true),
+                FromCore::Refused { code, .. } if code == "ca-exists" => Ok(false),
+                other => Err(unexpected(&other)),
+            }
+        })
+        .await
     }
 
     async fn done(&self, what: &str, question: &ToCore) -> anyhow::Result<()> {
@@ -229,6 +260,7 @@ fn unexpected(answer: &FromCore) -> Missed {
         | FromCore::Whole
         | FromCore::Ready
         | FromCore::Loaded { .. }
+        | FromCore::Records { .. }
         | FromCore::Done => Missed::Failed(anyhow::anyhow!("an answer to another question")),
     }
 }

@@ -1,7 +1,8 @@
 //! The commands: arguments, and what is printed.
 
 use super::{
-    connection::connect,
+    connection::{Connected, connect},
+    enrolment::{self, Enrolment},
     manifest::{Failed, Run, SchoolRun},
     read::{Damage, OpenRun},
     repository::{Reader, Repository},
@@ -87,13 +88,13 @@ pub fn key(args: &KeyArgs) -> anyhow::Result<ExitCode> {
 pub fn backup(args: BackupArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let report = runtime.block_on(async {
-        let (cores, secret) = connect(&args.operate)?;
-        let known = cores.schools().await?;
+        let core = connect(&args.operate)?;
+        let known = core.cores.schools().await?;
         let schools = chosen(&args.schools, known.iter(), "is not served by this core")?;
         anyhow::ensure!(!schools.is_empty(), "this core serves no school");
         let repository = Arc::new(Repository::open(&args.to)?);
-        let sealer = Arc::new(Sealer::new(args.recipients, &secret));
-        take::take(&cores, repository, sealer, schools).await
+        let sealer = Arc::new(Sealer::new(args.recipients, &core.secret));
+        take::take(&core, repository, sealer, schools).await
     })?;
     match args.operate.output {
         Output::Json => say!("{}", serde_json::to_string_pretty(&report)?),
@@ -109,13 +110,21 @@ pub fn backup(args: BackupArgs) -> anyhow::Result<ExitCode> {
                     school.new_objects,
                     school.new_bytes
                 );
+                let (new, bytes) = (school.new_files, school.new_file_bytes);
+                say!("{}: {} attached files, {new} with {bytes} bytes are new", school.school, school.files);
+                for lost in &school.lost_files {
+                    say!("{}: attached file {} is NOT in this backup: {}", school.school, lost.blob, lost.why);
+                }
+            }
+            if let Some(why) = &report.enrolment_failed {
+                say!("the CA and the boxes' enrolment are NOT in this backup: {why}");
             }
             for failed in &report.failed {
                 say!("{}: NOT in this backup: {}", failed.school, failed.why);
             }
         }
     }
-    Ok(if report.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Those of `known` that were asked for; all if none was.
@@ -142,6 +151,8 @@ struct Outcome {
     damages: Vec<Damage>,
     restored: Vec<Restored>,
     failed: Vec<Failed>,
+    /// Of the CA, invitations and boxes; none: not asked for, or nothing of them in the run.
+    enrolment: Option<Enrolment>,
 }
 
 pub fn restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
@@ -171,7 +182,11 @@ pub fn restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
                 say!("{}: NOT restored: {}", failed.school, failed.why);
             }
             for school in &outcome.restored {
-                say!("{}: restored up to entry {}, state {}", school.school, school.head, school.state_hash);
+                let (head, files) = (school.head, school.files);
+                say!("{}: restored up to entry {head} with {files} files, state {}", school.school, school.state_hash);
+            }
+            if let Some(enrolment) = &outcome.enrolment {
+                say!("{enrolment}");
             }
             let verdict = if outcome.damages.is_empty() { "whole" } else { "DAMAGED" };
             say!("run {}: {} schools read, {verdict}", outcome.run, outcome.schools.len());
@@ -202,18 +217,27 @@ fn wanted<'a>(run: &'a Run, wanted: &[SchoolId]) -> anyhow::Result<(Vec<&'a Scho
 fn check(open: &OpenRun<'_>, schools: &[SchoolId]) -> anyhow::Result<Outcome> {
     let (schools, mut outcome) = wanted(&open.run, schools)?;
     for school in schools {
-        outcome.damages.extend(open.check(school).err().unwrap_or_default());
+        let checked = open.check(school);
+        outcome.damages.extend(checked.damages);
+        outcome.damages.extend(open.check_blobs(&school.school, &checked.named));
     }
+    outcome.damages.extend(open.enrolment().err());
     Ok(outcome)
 }
 
 /// One school after the other; one that fails does not keep the others out.
 async fn into_core(open: &OpenRun<'_>, args: &RestoreArgs) -> anyhow::Result<Outcome> {
     let (schools, mut outcome) = wanted(&open.run, &args.schools)?;
-    let (cores, _) = connect(&args.operate)?;
+    let core = connect(&args.operate)?;
+    if args.schools.is_empty() {
+        enrol(&core, open, &mut outcome).await?;
+    }
     for school in schools {
-        match restore::restore(&cores, open, school, args.replace).await {
-            Ok(restored) => outcome.restored.push(restored),
+        match restore::restore(&core, open, school, args.replace).await {
+            Ok(mut restored) => {
+                outcome.damages.append(&mut restored.lost);
+                outcome.restored.push(restored);
+            }
             Err(NotRestored::Damaged(damages)) => outcome.damages.extend(damages),
             Err(NotRestored::Failed(error)) => {
                 outcome.failed.push(Failed { school: school.school.clone(), why: format!("{error:#}") });
@@ -221,6 +245,16 @@ async fn into_core(open: &OpenRun<'_>, args: &RestoreArgs) -> anyhow::Result<Out
         }
     }
     Ok(outcome)
+}
+
+/// Before the schools, so that boxes find what knows them as soon as there is something to serve.
+async fn enrol(core: &Connected, open: &OpenRun<'_>, outcome: &mut Outcome) -> anyhow::Result<()> {
+    match open.enrolment() {
+        Ok(records) if records.is_empty() => {}
+        Ok(records) => outcome.enrolment = Some(enrolment::restore(&core.cores, records).await?),
+        Err(damage) => outcome.damages.push(damage),
+    }
+    Ok(())
 }
 
 fn identities(path: &Path) -> anyhow::Result<Vec<Identity>> {

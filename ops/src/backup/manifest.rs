@@ -4,8 +4,11 @@ use schulhof_core::state::school::{SchoolChunk, Summary};
 use schulhof_wire::{BlobHash, LogIndex, SchoolId};
 use serde::{Deserialize, Serialize};
 
-/// Version of [`Run`] and [`Index`].
-pub const VERSION: u32 = 1;
+/// Version of [`Run`]: 2 has the schools' blobs in the folder, and enrolment.
+pub const VERSION: u32 = 2;
+pub const VERSION_MIN: u32 = 1;
+/// Version of [`Index`].
+pub const INDEX_VERSION: u32 = 1;
 
 /// Keyed BLAKE3 of an object's content.
 pub type Name = BlobHash;
@@ -24,6 +27,16 @@ pub struct Run {
     pub schools: Vec<SchoolRun>,
     /// Schools that were to be in it and are not.
     pub failed: Vec<Failed>,
+    /// The core's CA, its invitations and boxes. None: they could not be read, or the run is of version 1.
+    #[serde(default)]
+    pub enrolment: Option<Vec<Part>>,
+}
+
+impl Run {
+    /// Whether what messages name is in the folder.
+    pub fn has_blobs(&self) -> bool {
+        self.version >= 2
+    }
 }
 
 /// A school as of one moment.
@@ -51,7 +64,7 @@ pub struct Failed {
 }
 
 /// Of what a school is made, in order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Index {
     pub version: u32,

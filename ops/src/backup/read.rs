@@ -2,6 +2,7 @@
 //! its part, and reading goes on behind it, so that one look finds all of it.
 
 use super::{
+    blobs::{self, Named},
     manifest::{self, Index, Part, Run, SchoolRun},
     repository::Reader,
     seal,
@@ -11,7 +12,7 @@ use schulhof_core::state::school::{SchoolChunk, Summary};
 use schulhof_school::view::StateHasher;
 use schulhof_wire::SchoolId;
 use serde::{Serialize, de::DeserializeOwned};
-use std::{fmt, io, path::PathBuf};
+use std::{fmt, io, ops::RangeInclusive, path::PathBuf};
 
 /// Something in a backup that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -41,8 +42,8 @@ impl std::error::Error for Damage {}
 
 /// A run that could be opened.
 pub struct OpenRun<'a> {
-    reader: &'a Reader,
-    identities: &'a [Identity],
+    pub(super) reader: &'a Reader,
+    pub(super) identities: &'a [Identity],
     pub run: Run,
 }
 
@@ -58,12 +59,12 @@ impl<'a> OpenRun<'a> {
         };
         let sealed = reader.read(&file).map_err(|e| damage(io_problem(&e)))?;
         let content = age::open(identities, &sealed).map_err(|e| damage(e.to_string()))?;
-        let run: Run = parse(&content).map_err(damage)?;
+        let run: Run = parse(&content, manifest::VERSION_MIN..=manifest::VERSION).map_err(damage)?;
         Ok(Self { reader, identities, run })
     }
 
     /// Content of an object, if it is what its name says.
-    fn object(&self, name: &manifest::Name) -> Result<Vec<u8>, String> {
+    pub(super) fn object(&self, name: &manifest::Name) -> Result<Vec<u8>, String> {
         let sealed = self.reader.read(&Reader::object(name)).map_err(|e| io_problem(&e))?;
         let content = age::open(self.identities, &sealed).map_err(|e| e.to_string())?;
         if seal::name(&self.run.name_key.0, &content) != *name {
@@ -75,7 +76,8 @@ impl<'a> OpenRun<'a> {
     /// What a school is made of.
     pub fn index(&self, school: &SchoolRun) -> Result<Index, Damage> {
         let content = self.object(&school.index);
-        content.and_then(|content| parse(&content)).map_err(|problem| Damage {
+        let versions = manifest::INDEX_VERSION..=manifest::INDEX_VERSION;
+        content.and_then(|content| parse(&content, versions)).map_err(|problem| Damage {
             file: Some(Reader::object(&school.index)),
             school: Some(school.school.clone()),
             part: "the list of its parts and with it the whole school".into(),
@@ -99,14 +101,20 @@ impl<'a> OpenRun<'a> {
         })
     }
 
-    /// Reads a school to its end; what it is made of, or everything that is wrong with it.
-    pub fn check(&self, school: &SchoolRun) -> Result<Index, Vec<Damage>> {
-        let index = self.index(school).map_err(|damage| vec![damage])?;
-        let mut damages = Vec::new();
+    /// Reads a school to its end, without its blobs.
+    pub fn check(&self, school: &SchoolRun) -> Checked {
+        let index = match self.index(school) {
+            Ok(index) => index,
+            Err(damage) => return Checked { index: Index::default(), named: Named::new(), damages: vec![damage] },
+        };
+        let (mut named, mut damages) = (Named::new(), Vec::new());
         let mut sum = Sum::new(school.summary());
         for number in 0..index.parts.len() {
             match self.part(school, &index, number) {
-                Ok((_, chunk)) => sum.add(&chunk),
+                Ok((_, chunk)) => {
+                    sum.add(&chunk);
+                    blobs::collect(&chunk, &mut named);
+                }
                 Err(damage) => damages.push(damage),
             }
         }
@@ -119,15 +127,24 @@ impl<'a> OpenRun<'a> {
                 problem,
             }));
         }
-        if damages.is_empty() { Ok(index) } else { Err(damages) }
+        Checked { index, named, damages }
     }
 }
 
-fn part_name(part: &Part, number: usize, of: usize) -> String {
+/// What was found in a school's objects.
+pub struct Checked {
+    pub index: Index,
+    /// Blobs that its messages name, as far as these could be read.
+    pub named: Named,
+    /// Everything that is wrong with it.
+    pub damages: Vec<Damage>,
+}
+
+pub(super) fn part_name(part: &Part, number: usize, of: usize) -> String {
     format!("part {} of {of}: {}", number + 1, part.what)
 }
 
-fn io_problem(error: &io::Error) -> String {
+pub(super) fn io_problem(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "missing".into(),
         _ => error.to_string(),
@@ -135,15 +152,15 @@ fn io_problem(error: &io::Error) -> String {
 }
 
 /// The version is looked at before the rest: a newer one may have other fields.
-fn parse<T: DeserializeOwned>(content: &[u8]) -> Result<T, String> {
+fn parse<T: DeserializeOwned>(content: &[u8], known: RangeInclusive<u32>) -> Result<T, String> {
     #[derive(serde::Deserialize)]
     struct Versioned {
         version: u32,
     }
     let unreadable = |e: serde_json::Error| format!("unreadable: {e}");
     let Versioned { version } = serde_json::from_slice(content).map_err(unreadable)?;
-    if version != manifest::VERSION {
-        return Err(format!("version {version}, this program reads {}", manifest::VERSION));
+    if !known.contains(&version) {
+        return Err(format!("version {version}, this program reads {} to {}", known.start(), known.end()));
     }
     serde_json::from_slice(content).map_err(unreadable)
 }

@@ -38,6 +38,23 @@ pub struct Repository {
     _lock: DataDir,
 }
 
+/// A file that is being written. What is left of one that was given up goes when the folder is opened next.
+pub struct NewObject {
+    file: File,
+    beside: PathBuf,
+    path: PathBuf,
+}
+
+impl io::Write for NewObject {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
 impl Reader {
     /// Takes no lock and writes nothing: the folder may be a read-only copy.
     pub fn open(dir: &Path) -> anyhow::Result<Self> {
@@ -69,6 +86,11 @@ impl Reader {
         }
         runs.sort_unstable();
         Ok(runs)
+    }
+
+    /// Where a file of the folder is.
+    pub fn path(&self, path: &Path) -> PathBuf {
+        self.dir.join(path)
     }
 
     /// A file of the folder.
@@ -123,21 +145,35 @@ impl Repository {
         self.sync_folders()
     }
 
-    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let number = self.number.fetch_add(1, Ordering::Relaxed);
-        let beside = self.reader.dir.join(BESIDE).join(number.to_string());
-        let path = self.reader.dir.join(path);
+    /// An object that comes piece by piece; there when [`Repository::finish`] has returned.
+    pub fn begin(&self, name: &Name) -> io::Result<NewObject> {
+        self.beside(&Reader::object(name))
+    }
+
+    /// Whole and on the disk.
+    pub fn finish(&self, object: NewObject) -> io::Result<()> {
+        let NewObject { file, beside, path } = object;
+        file.sync_all()?;
         let folder = path.parent().expect("files lie in a folder");
         fs::create_dir_all(folder)?;
-        let mut file = File::create(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
         fs::rename(&beside, &path)?;
         let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
         if !touched.contains(folder) {
             touched.insert(folder.to_owned());
         }
         Ok(())
+    }
+
+    fn beside(&self, path: &Path) -> io::Result<NewObject> {
+        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        let beside = self.reader.dir.join(BESIDE).join(number.to_string());
+        Ok(NewObject { file: File::create(&beside)?, beside, path: self.reader.dir.join(path) })
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut object = self.beside(path)?;
+        object.write_all(bytes)?;
+        self.finish(object)
     }
 
     fn sync_folders(&self) -> io::Result<()> {

@@ -1,12 +1,19 @@
 //! Content to objects: named by a keyed hash, encrypted, written if it is not there yet.
 
-use super::{manifest::Name, repository::Repository};
-use crate::age::{self, Recipient};
+use super::{
+    manifest::Name,
+    repository::{NewObject, Repository},
+};
+use crate::age::{self, Recipient, Sealing};
+use schulhof_wire::BlobHash;
 use std::io;
 
 /// Names come from a key that the operator's own key and the recipients make: the same on each run, unknown to whoever holds the
 /// folder, and another one for other recipients, since what is there already is encrypted for those before.
 const NAME_KEY_CONTEXT: &str = "schulhof backup v1: names of objects";
+
+/// Before the hash of a blob when its object's name is made. No content of a chunk or a list begins with it.
+const BLOB_CONTEXT: &[u8] = b"schulhof backup v1: blob ";
 
 /// For whom objects are, and how they are called.
 pub struct Sealer {
@@ -49,11 +56,26 @@ impl Sealer {
         Ok(Stored { name, written: len })
     }
 
+    /// Whether the object of a blob of that size is there: it is found without reading the blob.
+    pub fn has_blob(&self, repository: &Repository, blob: &BlobHash, size: u64) -> io::Result<bool> {
+        repository.has(&blob_name(&self.name_key, blob), age::sealed_len(self.recipients.len(), size))
+    }
+
+    /// The object of a blob begins.
+    pub fn begin_blob(&self, repository: &Repository, blob: &BlobHash) -> io::Result<Sealing<NewObject>> {
+        age::seal_to(&self.recipients, repository.begin(&blob_name(&self.name_key, blob))?)
+    }
+
     pub fn seal(&self, content: &[u8]) -> Vec<u8> {
         age::seal(&self.recipients, content)
     }
 }
 
 pub fn name(name_key: &[u8; 32], content: &[u8]) -> Name {
-    schulhof_wire::BlobHash(*blake3::keyed_hash(name_key, content).as_bytes())
+    BlobHash(*blake3::keyed_hash(name_key, content).as_bytes())
+}
+
+/// Of the object that holds a blob's bytes.
+pub fn blob_name(name_key: &[u8; 32], blob: &BlobHash) -> Name {
+    name(name_key, &[BLOB_CONTEXT, &blob.0].concat())
 }

@@ -1,7 +1,9 @@
-//! One run: every school as of one moment of its own, then the run itself.
+//! One run: every school as of one moment of its own with the files that its messages name, enrolment, then the run itself.
 
 use super::{
-    client::Cores,
+    blobs::{self, Lost, Named},
+    connection::Connected,
+    enrolment,
     manifest::{self, Failed, Index, Part, Run, SchoolRun},
     repository::Repository,
     seal::{Sealer, Stored},
@@ -25,6 +27,16 @@ pub struct Report {
     pub run: String,
     pub schools: Vec<SchoolReport>,
     pub failed: Vec<Failed>,
+    /// Why the CA, invitations and boxes are not in it; none: they are.
+    pub enrolment_failed: Option<String>,
+}
+
+impl Report {
+    /// Whether everything is in it that was to be.
+    pub fn is_whole(&self) -> bool {
+        let whole = self.schools.iter().all(|school| school.lost_files.is_empty());
+        whole && self.failed.is_empty() && self.enrolment_failed.is_none()
+    }
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -37,11 +49,17 @@ pub struct SchoolReport {
     /// Objects that were not there before, and their bytes.
     pub new_objects: usize,
     pub new_bytes: u64,
+    /// Blobs that its messages name; those that were not there before, and their bytes.
+    pub files: usize,
+    pub new_files: usize,
+    pub new_file_bytes: u64,
+    /// Those that the core cannot give.
+    pub lost_files: Vec<Lost>,
 }
 
 /// Takes a backup of the schools. One that cannot be read does not keep the others out; it stands in the run as failed.
 pub async fn take(
-    cores: &Cores,
+    core: &Connected,
     repository: Arc<Repository>,
     sealer: Arc<Sealer>,
     schools: Vec<SchoolId>,
@@ -49,7 +67,7 @@ pub async fn take(
     let began = SystemTime::now();
     let taken = schools.into_iter().map(|school| {
         let (repository, sealer) = (repository.clone(), sealer.clone());
-        async move { (one(cores, repository, sealer, &school).await, school) }
+        async move { (one(core, repository, sealer, &school).await, school) }
     });
     let mut taken: Vec<_> = futures_util::stream::iter(taken).buffer_unordered(SCHOOLS_AT_ONCE).collect().await;
     taken.sort_by(|(_, a), (_, b)| a.cmp(b));
@@ -64,8 +82,14 @@ pub async fn take(
             Err(error) => failed.push(Failed { school, why: format!("{error:#}") }),
         }
     }
-    let run = tokio::task::spawn_blocking(move || finish(&repository, &sealer, began, runs, failed)).await??;
-    Ok(Report { run: run.taken, schools: reports, failed: run.failed })
+    let enrolment = enrolment::take(&core.cores, &repository, &sealer).await;
+    let (enrolment, enrolment_failed) = match enrolment {
+        Ok(parts) => (Some(parts), None),
+        Err(error) => (None, Some(format!("{error:#}"))),
+    };
+    let finish = move || finish(&repository, &sealer, began, runs, failed, enrolment);
+    let run = tokio::task::spawn_blocking(finish).await??;
+    Ok(Report { run: run.taken, schools: reports, failed: run.failed, enrolment_failed })
 }
 
 fn finish(
@@ -74,6 +98,7 @@ fn finish(
     began: SystemTime,
     schools: Vec<SchoolRun>,
     failed: Vec<Failed>,
+    enrolment: Option<Vec<Part>>,
 ) -> anyhow::Result<Run> {
     let there = repository.reader().runs()?;
     let stamp = time::stamp(began);
@@ -86,6 +111,7 @@ fn finish(
         name_key: BlobHash(sealer.name_key()),
         schools,
         failed,
+        enrolment,
     };
     repository.put_run(&run.taken, &sealer.seal(&serde_json::to_vec_pretty(&run)?)).context("the run")?;
     Ok(run)
@@ -95,6 +121,7 @@ fn finish(
 struct Progress {
     parts: Vec<Part>,
     whole: Option<Summary>,
+    named: Named,
     new_objects: usize,
     new_bytes: u64,
 }
@@ -107,12 +134,12 @@ impl Progress {
 }
 
 async fn one(
-    cores: &Cores,
+    core: &Connected,
     repository: Arc<Repository>,
     sealer: Arc<Sealer>,
     school: &SchoolId,
 ) -> anyhow::Result<(SchoolRun, SchoolReport)> {
-    let mut progress = Progress { parts: Vec::new(), whole: None, new_objects: 0, new_bytes: 0 };
+    let mut progress = Progress { parts: Vec::new(), whole: None, named: Named::new(), new_objects: 0, new_bytes: 0 };
     let store = async |bytes: Vec<u8>| {
         let (repository, sealer) = (repository.clone(), sealer.clone());
         let len = bytes.len() as u64;
@@ -122,10 +149,14 @@ async fn one(
     let take = async |bytes, chunk| {
         match chunk {
             // Also when the dump begins anew: what is stored already is found there.
-            SchoolChunk::Begin { .. } => progress.parts.clear(),
+            SchoolChunk::Begin { .. } => {
+                progress.parts.clear();
+                progress.named.clear();
+            }
             SchoolChunk::End(summary) => progress.whole = Some(summary),
             SchoolChunk::State(_) | SchoolChunk::Entries(_) => {
                 let what = manifest::describe(&chunk);
+                blobs::collect(&chunk, &mut progress.named);
                 let (stored, len) = store(bytes).await?;
                 progress.count(&stored);
                 progress.parts.push(Part { name: stored.name, len, what });
@@ -133,11 +164,12 @@ async fn one(
         }
         Ok(())
     };
-    cores.dump(school, take).await?;
+    core.cores.dump(school, take).await?;
     let summary = progress.whole.context("the dump has no end")?;
-    let index = Index { version: manifest::VERSION, parts: std::mem::take(&mut progress.parts) };
+    let index = Index { version: manifest::INDEX_VERSION, parts: std::mem::take(&mut progress.parts) };
     let (stored, _) = store(serde_json::to_vec(&index)?).await?;
     progress.count(&stored);
+    let files = core.blobs.take(&repository, &sealer, school, &progress.named).await?;
     let run = SchoolRun::new(school.clone(), &summary, stored.name);
     let report = SchoolReport {
         school: school.clone(),
@@ -147,6 +179,10 @@ async fn one(
         bytes: index.parts.iter().map(|part| part.len).sum(),
         new_objects: progress.new_objects,
         new_bytes: progress.new_bytes,
+        files: progress.named.len(),
+        new_files: files.fetched,
+        new_file_bytes: files.bytes,
+        lost_files: files.lost,
     };
     Ok((run, report))
 }

@@ -1,12 +1,12 @@
 //! Backups of a running system, read back: what is damaged is named.
 
 use crate::{
-    harness::{System, complaint, schulhof},
+    harness::{System, complaint, schulhof, worksheet},
     person::Person,
 };
+use schulhof_wire::BlobHash;
 use std::{
     fs,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Output,
 };
@@ -41,6 +41,24 @@ impl Backup {
     fn verify(&self, options: &[&str]) -> Output {
         let (from, key) = (self.dir.to_str().unwrap(), self.key.to_str().unwrap());
         schulhof(&[&["restore", "--verify", "--from", from, "--identity", key][..], options].concat())
+    }
+
+    /// The object of an attached file, as damage names it.
+    fn object_of(&self, blob: BlobHash) -> PathBuf {
+        let before: Vec<_> = self.objects();
+        for object in &before {
+            let whole = fs::read(object).unwrap();
+            fs::remove_file(object).unwrap();
+            let found = self.damages().iter().any(|damage| {
+                damage["part"].as_str().unwrap().contains(&blob.to_string())
+                    && damage["file"].as_str() == object.strip_prefix(&self.dir).unwrap().to_str()
+            });
+            fs::write(object, &whole).unwrap();
+            if found {
+                return object.clone();
+            }
+        }
+        panic!("no object of {blob} in {before:?}");
     }
 
     fn damages(&self) -> Vec<serde_json::Value> {
@@ -113,10 +131,10 @@ async fn what_is_damaged_or_missing_is_named_with_its_file_school_and_part() {
     let backup = Backup::new(dir.path());
     backup.take(&system.dir);
     let objects = backup.objects();
-    assert_eq!(objects.len(), 6, "state, log and list of each school");
+    assert_eq!(objects.len(), 7, "state, log and list of each school, and enrolment");
     let relative = |path: &Path| path.strip_prefix(&backup.dir).unwrap().to_str().unwrap().to_owned();
 
-    let mut parts = Vec::new();
+    let (mut parts, mut of_schools) = (Vec::new(), Vec::new());
     for object in &objects {
         let whole = fs::read(object).unwrap();
         let mut flipped = whole.clone();
@@ -126,7 +144,13 @@ async fn what_is_damaged_or_missing_is_named_with_its_file_school_and_part() {
         let damages = backup.damages();
         assert_eq!(damages.len(), 1, "{damages:?}");
         assert_eq!(damages[0]["file"].as_str(), Some(relative(object).as_str()));
-        assert!(["nord", "sued"].contains(&damages[0]["school"].as_str().unwrap()));
+        match damages[0]["school"].as_str() {
+            Some(school) => {
+                assert!(["nord", "sued"].contains(&school), "{damages:?}");
+                of_schools.push(object.clone());
+            }
+            None => assert!(damages[0]["part"].as_str().unwrap().contains("of the CA, invitations and boxes")),
+        }
         parts.push(damages[0]["part"].as_str().unwrap().to_owned());
         // The same in words, with the exit code.
         let output = backup.verify(&[]);
@@ -147,17 +171,18 @@ async fn what_is_damaged_or_missing_is_named_with_its_file_school_and_part() {
     }
     parts.sort();
     let of = |word: &str| parts.iter().filter(|part| part.contains(word)).count();
+    assert_eq!(of_schools.len(), 6);
     assert_eq!((of("state, "), of("log, entries 1 to"), of("list of its parts")), (2, 2, 2), "{parts:?}");
 
     // One object in the place of another: each is whole by itself.
-    let (one, other) = (fs::read(&objects[0]).unwrap(), fs::read(&objects[1]).unwrap());
-    fs::write(&objects[0], &other).unwrap();
+    let (one, other) = (fs::read(&of_schools[0]).unwrap(), fs::read(&of_schools[1]).unwrap());
+    fs::write(&of_schools[0], &other).unwrap();
     let damages = backup.damages();
     assert!(damages[0]["problem"].as_str().unwrap().contains("something else than its name says"), "{damages:?}");
-    fs::write(&objects[0], &one).unwrap();
+    fs::write(&of_schools[0], &one).unwrap();
 
     // A cut object is not taken for the whole one: the next run writes it anew.
-    fs::write(&objects[0], &one[..one.len() - 1]).unwrap();
+    fs::write(&of_schools[0], &one[..one.len() - 1]).unwrap();
     assert_eq!(backup.damages().len(), 1);
     let again = backup.take(&system.dir);
     assert_eq!(sum(&again, "new_objects"), 1);
@@ -187,6 +212,64 @@ async fn what_is_damaged_or_missing_is_named_with_its_file_school_and_part() {
     ]);
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(answer["damages"][0]["problem"], "it is for another identity");
+}
+
+#[tokio::test]
+async fn attached_files_are_in_it_once_and_a_damaged_or_missing_one_is_named_with_its_school_and_hash() {
+    let dir = tempfile::tempdir().unwrap();
+    let system = System::start(dir.path()).await;
+    let backup = Backup::new(dir.path());
+    let mut teacher = Person::sign_in(&system.node("nord").url, "m.weber").await;
+    let sheet = worksheet();
+    let blob = teacher.send_file("8b", "Blatt.pdf", &sheet).await;
+    teacher.write("8b", "seht euch das an").await;
+    teacher.send_file("8b", "Dasselbe.pdf", &sheet).await;
+    teacher.until_secured().await;
+    let first = backup.take(&system.dir);
+    let nord = &first["schools"][0];
+    assert_eq!((&nord["files"], &nord["new_files"]), (&1.into(), &1.into()), "named twice, kept once: {first}");
+    assert_eq!(nord["new_file_bytes"], sheet.len());
+    assert_eq!(backup.damages(), Vec::<serde_json::Value>::new());
+
+    // What is there is not asked for again: the core could not give it any more.
+    for core in CORES {
+        for space in ["part", "blob"] {
+            let objects = system.dir.join(core).join("data/objects").join(space);
+            if objects.exists() {
+                fs::remove_dir_all(objects).unwrap();
+            }
+        }
+    }
+    let second = backup.take(&system.dir);
+    assert_eq!(second["schools"][0]["new_files"], 0, "{second}");
+
+    let object = backup.object_of(blob);
+    let whole = fs::read(&object).unwrap();
+    assert!(!whole.windows(64).any(|some| some == &sheet[1_000..1_064]), "encrypted");
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 4;
+    let other = fs::read(backup.objects().into_iter().find(|other| *other != object).unwrap()).unwrap();
+    for (bytes, problem) in
+        [(&flipped[..], "damaged or cut"), (&whole[..whole.len() - 1], "damaged or cut"), (&other, "something else")]
+    {
+        fs::write(&object, bytes).unwrap();
+        let damages = backup.damages();
+        assert_eq!((damages.len(), damages[0]["school"].as_str()), (1, Some("nord")), "{damages:?}");
+        assert!(damages[0]["part"].as_str().unwrap().contains(&blob.to_string()), "{damages:?}");
+        assert!(damages[0]["problem"].as_str().unwrap().contains(problem), "{damages:?}");
+    }
+    fs::remove_file(&object).unwrap();
+    assert_eq!(backup.damages()[0]["problem"], "missing");
+    let text = String::from_utf8(backup.verify(&[]).stdout).unwrap();
+    assert!(text.contains(&format!("missing (school nord, attached file {blob})")), "{text}");
+
+    // Neither the folder nor the core has it: the run says so, and holds everything else.
+    let (to, from) = (backup.dir.to_str().unwrap(), system.dir.to_str().unwrap());
+    let output = schulhof(&["backup", "--to", to, "--recipient", &backup.recipient, "--dir", from, "-o", "json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let third: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(third["schools"][0]["lost_files"][0]["blob"], blob.to_string(), "{third}");
+    assert_eq!(third["failed"].as_array().unwrap().len(), 0);
 }
 
 /// Core nodes of a system of which nothing else runs; killed when dropped.
@@ -239,6 +322,7 @@ async fn a_system_that_has_lost_everything_is_restored_with_the_same_state_and_p
     for n in 0..20 {
         teacher.write("8b", &format!("before the second {n}")).await;
     }
+    let blob = teacher.send_file("8b", "Blatt.pdf", &worksheet()).await;
     teacher.until_secured().await;
     let last = backup.take(&system.dir);
     let history = teacher.history("8b").await;
@@ -269,6 +353,11 @@ async fn a_system_that_has_lost_everything_is_restored_with_the_same_state_and_p
         assert!(output.status.success(), "{answer}");
         let restored = serde_json::json!({ "schools": answer["restored"] });
         assert_eq!(hashes(&restored), hashes(&last));
+        assert_eq!(answer["restored"][0]["files"], 1, "{answer}");
+        assert_eq!(answer["enrolment"]["state"], "restored", "{answer}");
+        let boxes = schulhof(&[&["box", "list", "-o", "json"], &core[..]].concat());
+        let boxes = String::from_utf8(boxes.stdout).unwrap();
+        assert!(boxes.contains("nord-1") && boxes.contains("sued-1"), "known again: {boxes}");
 
         // The core says the same, and has nothing that the backup does not have already.
         let again = backup.take_from(&core);
@@ -280,57 +369,15 @@ async fn a_system_that_has_lost_everything_is_restored_with_the_same_state_and_p
         assert_eq!(output.status.code(), Some(1));
         let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         assert!(answer["failed"][0]["why"].as_str().unwrap().contains("not-empty"), "{answer}");
+        let answer: serde_json::Value = serde_json::from_slice(&restore(&[]).stdout).unwrap();
+        assert_eq!(answer["enrolment"]["state"], "restored", "what is there already is no harm: {answer}");
     }
 
     let system = System::start(dir.path()).await;
     let mut teacher = Person::sign_in(&system.node("nord").url, "m.weber").await;
     let restored: Vec<_> = teacher.history("8b").await.into_iter().map(|m| (m.index, m.text)).collect();
     assert_eq!(restored, history.into_iter().map(|m| (m.index, m.text)).collect::<Vec<_>>());
+    assert_eq!(teacher.file("8b", blob).await, worksheet(), "neither box nor core had it any more");
     teacher.write("8b", "afterwards").await;
     teacher.until_secured().await;
-}
-
-#[tokio::test]
-async fn a_school_and_a_person_are_exported_without_what_signs_them_in() {
-    let dir = tempfile::tempdir().unwrap();
-    let system = System::start(dir.path()).await;
-    let url = system.node("nord").url;
-    let (mut teacher, mut colleague) =
-        (Person::sign_in(&url, "m.weber").await, Person::sign_in(&url, "j.lindner").await);
-    teacher.write("8b", "von mir").await;
-    colleague.write("8b", "von jemand anderem").await;
-    for person in [&teacher, &colleague] {
-        person.until_secured().await;
-    }
-    let export = |to: &str, person: Option<&str>| {
-        let (to, system) = (dir.path().join(to), system.dir.to_str().unwrap());
-        let mut args = vec!["export", "--school", "nord", "--dir", system, "--to", to.to_str().unwrap()];
-        args.extend(person.iter().flat_map(|person| ["--person", person]));
-        (schulhof(&args), to)
-    };
-    let (output, to) = export("nord.jsonl", None);
-    assert!(output.status.success(), "{}", complaint(&output));
-    let text = fs::read_to_string(&to).unwrap();
-    let records: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let of = |kind: &str| records.iter().filter(|record| record["type"] == kind).count();
-    assert!(of("account") > 10 && of("room") > 2 && of("room_member") > 10 && of("school") == 1, "{text}");
-    assert!(records.iter().any(|record| record["text"] == "von jemand anderem"));
-    assert!(!text.contains("argon2"), "no password");
-    assert_eq!(fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o600);
-    let (output, _) = export("nord.jsonl", None);
-    assert!(complaint(&output).contains("is there already"));
-
-    let account = records.iter().find(|record| record["login"] == "m.weber").unwrap()["account"].as_str().unwrap();
-    let (output, to) = export("person.json", Some(account));
-    assert!(output.status.success(), "{}", complaint(&output));
-    let text = fs::read_to_string(&to).unwrap();
-    let person: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(person["account"]["login"], "m.weber");
-    assert!(person["rooms"].as_array().unwrap().iter().any(|room| room["room"] == "8b"), "{text}");
-    let messages = person["messages"].as_array().unwrap();
-    assert!(messages.iter().any(|message| message["text"] == "von mir"));
-    assert!(messages.iter().all(|message| message["author"] == account), "nobody else's words");
-    assert!(!text.contains("argon2") && !text.contains("j.lindner"), "{text}");
-    let (output, to) = export("nobody.json", Some("nobody"));
-    assert!(complaint(&output).contains("no account nobody") && !to.exists());
 }

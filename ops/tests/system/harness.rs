@@ -45,6 +45,11 @@ pub fn is_alive(pid: u32) -> bool {
             .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z')))
 }
 
+/// Two parts and a bit, a file that somebody attaches.
+pub fn worksheet() -> Vec<u8> {
+    (0..600_000_u32).flat_map(|n| [(n / 251) as u8 ^ (n * 7) as u8]).collect()
+}
+
 /// `schulhof` with arguments, to its end.
 pub fn schulhof(args: &[&str]) -> Output {
     Command::new(PROGRAM).args(args).stdin(Stdio::null()).output().unwrap()

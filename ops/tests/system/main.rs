@@ -6,12 +6,14 @@
 //! - `boxes`: how boxes come and go
 //! - `refuse`: what a node refuses at its start, and whom it turns away
 //! - `backup`: backups, and what of them is damaged
+//! - `export`: what is handed out in readable form
 //! - `faults`: a burnt box, clocks that are a day off
 //! - `gateway`: what goes on over the cloud while a box is gone
 //! - `log`: every acknowledged operation once, in one order, whatever dies
 
 mod backup;
 mod boxes;
+mod export;
 mod faults;
 mod gateway;
 mod harness;

@@ -6,10 +6,12 @@ use schulhof_ops::{
     http::{self, Answer, HttpError},
     seed::PASSWORD,
 };
-use schulhof_school::{Body, view::MessageView};
+use schulhof_school::{Attachment, Body, view::MessageView};
 use schulhof_wire::{
-    DeviceId, Hlc, RoomId, Seq,
-    api::{DeviceMarks, LoginRequest, Page, SessionView, SubmitAnswer, SubmitRequest, SubmitState, Submitted},
+    BlobHash, DeviceId, Hlc, RoomId, Seq,
+    api::{
+        DeviceMarks, LoginRequest, Page, SessionView, SubmitAnswer, SubmitRequest, SubmitState, Submitted, UploadAnswer,
+    },
     pass::GatewayView,
 };
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -118,9 +120,41 @@ impl Person {
 
     /// Writes a message and waits for the first mark, as long as it takes the box to come back.
     pub async fn write(&mut self, room: &str, text: &str) -> Seq {
+        self.submit(Body::post(RoomId::new(room).unwrap(), text)).await
+    }
+
+    /// Uploads a file and sends it with a message.
+    pub async fn send_file(&mut self, room: &str, name: &str, bytes: &[u8]) -> BlobHash {
+        let hash = schulhof_edge::blob::hash(bytes);
+        let size = bytes.len() as u64;
+        let request = serde_json::to_vec(&serde_json::json!({"size": size, "hash": hash})).unwrap();
+        let answer = self.send("POST", "/api/blobs", Some(&request)).await.unwrap();
+        let begun: UploadAnswer = answer.json().unwrap_or_else(|e| panic!("{e}: {}", answer.text()));
+        let missing = if begun.have == size { &[][..] } else { bytes };
+        for (n, piece) in missing.chunks(begun.chunk_len as usize).enumerate() {
+            let path = format!("/api/blobs/{}?offset={}", begun.upload, n * begun.chunk_len as usize);
+            let answer = self.send("PUT", &path, Some(piece)).await.unwrap();
+            assert_eq!(answer.status, 200, "{}", answer.text());
+        }
+        let attachment = Attachment { hash, name: name.to_owned(), mime: "application/pdf".into(), size };
+        let room = RoomId::new(room).unwrap();
+        self.submit(Body::MessagePost { room, text: String::new(), attachments: vec![attachment] }).await;
+        hash
+    }
+
+    /// A file's bytes, as the box gives them to this person.
+    pub async fn file(&self, room: &str, blob: BlobHash) -> Vec<u8> {
+        until("the file", SOON, async || {
+            let path = format!("/api/rooms/{room}/blobs/{blob}");
+            let answer = self.send("GET", &path, None).await.map_err(|e| e.to_string())?;
+            if answer.status == 200 { Ok(answer.body) } else { Err(format!("{} {}", answer.status, answer.text())) }
+        })
+        .await
+    }
+
+    async fn submit(&mut self, body: Body) -> Seq {
         self.last += 1;
         let seq = Seq(self.last);
-        let body = Body::post(RoomId::new(room).unwrap(), text);
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
         let at = Hlc::from_ms(now_ms.saturating_add_signed(self.clock_off_ms));
         let operations = vec![Submitted { seq, at, body }];

@@ -15,6 +15,8 @@ pub const ALPN_BACKUP: &[u8] = b"schulhof-backup/1";
 pub const VERSION: u16 = 1;
 /// Most schools in one [`FromCore::Schools`].
 pub const SCHOOLS_MAX: usize = 10_000;
+/// A frame with records ends when their bytes have reached this.
+pub const RECORDS_LEN: usize = 256 << 10;
 
 /// To the core.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +38,15 @@ pub enum ToCore {
     },
     /// The school was loaded at that epoch and is to be served there. The leader of the meta group answers.
     Serve { version: u16, school: SchoolId, epoch: u64 },
+    /// The CA with its key sealed, invitations and boxes, as of one moment. The leader of the meta group answers.
+    Enrolment { version: u16 },
+    /// Records of enrolment go back into a core that has no CA. The one with the CA comes last: afterwards nothing is taken any more.
+    /// The leader of the meta group answers.
+    LoadEnrolment { version: u16, records: Vec<Record> },
 }
+
+/// Key and value as the core keeps them.
+pub type Record = (Vec<u8>, Vec<u8>);
 
 /// From the core.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,12 +65,15 @@ pub enum FromCore {
     /// Too many dumps are under way on this node.
     Busy { retry_after_ms: u32 },
     /// Not ever. `code` is stable: `wrong-role`, `unknown-school`, `version`, `malformed`; to [`ToCore::Load`] also `not-empty`, `damaged`,
-    /// `moved`, `not-in-order`; to [`ToCore::Serve`] also `epoch`.
+    /// `moved`, `not-in-order`; to [`ToCore::Serve`] also `epoch`; to [`ToCore::LoadEnrolment`]
+    /// also `ca-exists`, `damaged`.
     Refused { code: String, detail: String },
     /// Chunks are taken.
     Ready,
     /// The school is loaded, and nothing is taken for it until it is served. Head and state hash are of what stands in the core's tables.
     Loaded { epoch: u64, head: LogIndex, state_hash: BlobHash },
-    /// To [`ToCore::Place`] and [`ToCore::Serve`].
+    /// To [`ToCore::Place`], [`ToCore::Serve`] and [`ToCore::LoadEnrolment`].
     Done,
+    /// Records of enrolment; [`FromCore::Whole`] follows on the last.
+    Records { records: Vec<Record> },
 }

@@ -1,13 +1,16 @@
 //! `schulhof export`: a school's data, or one person's, in a form that people and other programs can read. From the running core.
 //!
-//! What it must not do: give away passwords, not even their hashes. What it writes is not encrypted: the file can be read by its
-//! owner only, and is in his care.
+//! What it must not do: give away passwords, not even their hashes. What it writes is not encrypted: the files can be read by their
+//! owner only, and are in his care.
 //!
 //! - a school: JSON Lines, one record per line, in the order of the school's store
 //! - a person: one JSON object: the account, groups, rooms, devices, and what the person wrote
+//! - [`files`]: what the messages in it have attached
+
+pub mod files;
 
 use crate::{
-    backup::{client::Cores, connection::connect},
+    backup::{blobs::Named, client::Cores, connection::connect},
     cli::OperateArgs,
 };
 use anyhow::{Context as _, bail};
@@ -44,19 +47,28 @@ pub struct ExportArgs {
 }
 
 pub fn command(args: &ExportArgs) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let (cores, _) = connect(&args.operate)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let lost = runtime.block_on(async {
+        let core = connect(&args.operate)?;
+        let folder = files::folder_of(&args.to);
+        anyhow::ensure!(!folder.exists(), "{}: is there already", folder.display());
         let mut file = Beside::create(&args.to)?;
-        let head = match &args.person {
-            None => school(&cores, &args.school, &mut file).await?,
-            Some(account) => person(&cores, &args.school, account, &mut file).await?,
+        let (head, named) = match &args.person {
+            None => school(&core.cores, &args.school, &mut file).await?,
+            Some(account) => person(&core.cores, &args.school, account, &mut file).await?,
         };
+        let lost = files::bring(&core, &args.school, &named, &folder).await?;
         file.finish()?;
         say!("{}: {} up to entry {}", args.to.display(), args.school, head.0);
-        anyhow::Ok(())
+        if !named.is_empty() {
+            say!("{}: {} attached files", folder.display(), named.len() - lost.len());
+        }
+        anyhow::Ok(lost)
     })?;
-    Ok(ExitCode::SUCCESS)
+    for lost in &lost {
+        say!("attached file {} is NOT there: {}", lost.blob, lost.why);
+    }
+    Ok(if lost.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Each record of the school's state, and where its log was then. A dump that is cut begins anew: `begin` is told.
@@ -83,15 +95,28 @@ async fn records(
     end.context("the dump has no end")
 }
 
-async fn school(cores: &Cores, school: &SchoolId, file: &mut Beside) -> anyhow::Result<LogIndex> {
-    let file = std::cell::RefCell::new(file);
-    let begin = || file.borrow_mut().restart();
+/// Adds what a record has attached.
+fn collect(record: &Exported, named: &mut Named) {
+    if let Exported::Attachments { attachments, .. } = record {
+        named.extend(attachments.iter().map(|attachment| (attachment.hash, attachment.size)));
+    }
+}
+
+async fn school(cores: &Cores, school: &SchoolId, file: &mut Beside) -> anyhow::Result<(LogIndex, Named)> {
+    let begun = std::cell::RefCell::new((file, Named::new()));
+    let begin = || {
+        let (file, named) = &mut *begun.borrow_mut();
+        named.clear();
+        file.restart()
+    };
     let each = |record| {
-        let mut file = file.borrow_mut();
+        let (file, named) = &mut *begun.borrow_mut();
+        collect(&record, named);
         serde_json::to_writer(&mut file.writer, &record)?;
         Ok(file.writer.write_all(b"\n")?)
     };
-    records(cores, school, begin, each).await
+    let head = records(cores, school, begin, each).await?;
+    Ok((head, begun.into_inner().1))
 }
 
 /// One person's data.
@@ -159,7 +184,12 @@ impl Person {
     }
 }
 
-async fn person(cores: &Cores, school: &SchoolId, account: &AccountId, file: &mut Beside) -> anyhow::Result<LogIndex> {
+async fn person(
+    cores: &Cores,
+    school: &SchoolId,
+    account: &AccountId,
+    file: &mut Beside,
+) -> anyhow::Result<(LogIndex, Named)> {
     let person = std::cell::RefCell::new(Person::default());
     let begin = || {
         person.take();
@@ -175,7 +205,9 @@ async fn person(cores: &Cores, school: &SchoolId, account: &AccountId, file: &mu
         bail!("{school} has no account {account}");
     }
     serde_json::to_writer_pretty(&mut file.writer, &person)?;
-    Ok(head)
+    let mut named = Named::new();
+    person.attachments.iter().for_each(|record| collect(record, &mut named));
+    Ok((head, named))
 }
 
 /// A file that appears whole or not at all, readable by its owner only.

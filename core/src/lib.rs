@@ -11,7 +11,7 @@
 //! - [`node`]: one node, from its configuration to its end
 //! - [`log`]: the write-ahead log of all groups of a node
 //! - [`state`]: state and entries of the schools, per group
-//! - [`objects`]: blobs and snapshots, outside of the logs; [`blob`]: the door to them
+//! - [`objects`]: blobs and snapshots, outside of the logs; [`blob`]: the door to them; [`sweep`]: removes what nobody names
 //! - [`raft`]: groups, and the network between core nodes
 //! - [`meta`]: which group holds which school
 //! - [`door`]: boxes, gateways and operators, to a school's log
@@ -38,6 +38,7 @@ pub mod relay;
 pub mod snapshots;
 pub mod space;
 pub mod state;
+pub mod sweep;
 pub mod tail;
 
 pub use config::Config;

@@ -12,6 +12,7 @@ use crate::{
     raft::{self, Groups, Member, Peers, Settings},
     snapshots::Snapshots,
     space::{self, FreeSpace},
+    sweep::Sweeper,
     tail::{self, Keep},
 };
 use schulhof_net::{
@@ -51,6 +52,7 @@ pub struct Node {
     door: Arc<Door>,
     objects: Objects,
     snapshots: Arc<Snapshots>,
+    sweeper: Arc<Sweeper>,
     tasks: Vec<JoinHandle<()>>,
     _data: DataDir,
 }
@@ -106,13 +108,13 @@ impl Node {
         let admin = Arc::new(AdminDoor::new(groups.clone(), config.identity.clone()));
 
         let objects = Objects::open(&config.objects, data.path())?;
-        let objects = if config.objects.s3.is_some() {
-            objects
-        } else {
-            objects.replicated(Arc::new(Folders::new(endpoint.clone(), groups.peers().clone())))
-        };
+        let folders = Folders::new(endpoint.clone(), groups.peers().clone());
+        let objects = if config.objects.s3.is_some() { objects } else { objects.replicated(Arc::new(folders.clone())) };
         let snapshots = Arc::new(Snapshots::new(groups.clone(), objects.clone(), config.snapshot_every));
         let door = Arc::new(Door::new(groups.clone(), snapshots.clone(), silence_max));
+        let keep_unnamed = Duration::from_hours(config.objects.keep_unnamed_hours);
+        let unnamed = data.path().join("unnamed");
+        let sweeper = Arc::new(Sweeper::new(groups.clone(), objects.clone(), folders, unnamed, keep_unnamed)?);
         let for_blobs = door.clone();
         let known = Box::new(move |school: &SchoolId| for_blobs.serves(school));
         let on_data_disk = config.objects.s3.is_none() && config.objects.folder.is_none();
@@ -126,7 +128,8 @@ impl Node {
         let doors = Doors { groups: groups.clone(), sync: door.clone(), blobs, admin, backup, enrol, guard };
         let keep = Keep { entries: config.keep_entries, days: config.keep_days };
         let (tending, tending_members) = (groups.clone(), groups.clone());
-        let tasks = vec![
+        let sweeping = sweeper.clone();
+        let mut tasks = vec![
             tokio::spawn(accept(endpoint.clone(), doors)),
             tokio::spawn(meta::begin(groups.clone(), config.clone())),
             tokio::spawn(meta::drive(groups.clone())),
@@ -138,9 +141,12 @@ impl Node {
             tokio::spawn(tail::drive(groups.clone(), keep)),
             tokio::spawn(snapshots.clone().drive()),
         ];
+        if config.objects.s3.is_none() {
+            tasks.push(tokio::spawn(async move { sweeping.run().await }));
+        }
         let name = config.name.to_string();
         tracing::info!(name, quic = %endpoint.local_addr()?, groups = config.groups, "core node started");
-        Ok(Self { name, endpoint, groups, door, objects, snapshots, tasks, _data: data })
+        Ok(Self { name, endpoint, groups, door, objects, snapshots, sweeper, tasks, _data: data })
     }
 
     pub fn quic(&self) -> std::io::Result<SocketAddr> {
@@ -164,6 +170,11 @@ impl Node {
     /// How much is free on this node's disk.
     pub fn space(&self) -> &FreeSpace {
         self.groups.space()
+    }
+
+    /// Looks for what nobody names, by itself and when it is told to.
+    pub fn sweeper(&self) -> &Sweeper {
+        &self.sweeper
     }
 
     /// Ready when every group has a leader and this node knows where the schools are.

@@ -76,6 +76,16 @@ impl Folders {
     }
 }
 
+impl Folders {
+    /// Has a node condemn, spare or remove objects; yes or no for each.
+    pub async fn sweep(&self, at: NodeName, school: SchoolId, request: ToBlob) -> Result<Vec<bool>, String> {
+        match self.clone().ask(at, school, request).await? {
+            FromBlob::Has { has } => Ok(has),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
 fn unexpected(answer: &FromBlob) -> String {
     format!("an answer to something else: {answer:.60?}")
 }

@@ -122,6 +122,7 @@ fn may(who: &Who, request: &ToBlob) -> bool {
             matches!(who, Who::Core | Who::Operator)
         }
         ToBlob::List { .. } => *who == Who::Operator,
+        ToBlob::Condemn { .. } | ToBlob::Spare { .. } | ToBlob::Remove { .. } => *who == Who::Core,
     }
 }
 
@@ -143,17 +144,15 @@ impl Shelf<'_> {
             ToBlob::Has { parts } => {
                 bounded(parts.len())?;
                 let keys: Vec<ObjectKey> = parts.into_iter().map(|part| self.key(Space::Part, part)).collect();
-                objects.has(&keys).await.map_or_else(|e| failed(&e), |has| FromBlob::Has { has })
+                let promised = |(key, there): (&ObjectKey, bool)| there && objects.promise([key]);
+                match objects.has(&keys).await {
+                    Ok(has) => FromBlob::Has { has: keys.iter().zip(has).map(promised).collect() },
+                    Err(e) => failed(&e),
+                }
             }
             ToBlob::Put { part, bytes } => self.put(part, bytes).await,
             ToBlob::Commit { recipe } => self.commit(recipe).await,
-            ToBlob::Stat { blob } => match objects.get(&self.key(Space::Blob, blob)).await {
-                Ok(bytes) => check::unseal(&bytes).map_or_else(
-                    || refused("damaged", format!("the recipe of {blob} is unreadable")),
-                    |recipe| FromBlob::Recipe { recipe },
-                ),
-                Err(e) => failed(&e),
-            },
+            ToBlob::Stat { blob } => self.stat(blob).await,
             ToBlob::Get { part } => match objects.get(&self.key(Space::Part, part)).await {
                 Ok(bytes) => FromBlob::Bytes { bytes: bytes.into() },
                 Err(e) => failed(&e),
@@ -177,11 +176,31 @@ impl Shelf<'_> {
                 }
                 FromBlob::Has { has }
             }
+            ToBlob::Condemn { ref keys } | ToBlob::Spare { ref keys } | ToBlob::Remove { ref keys } => {
+                bounded(keys.len())?;
+                objects.sweep(&request).await.map_or_else(|e| failed(&e), |has| FromBlob::Has { has })
+            }
             ToBlob::List { space, after } => match objects.local().page(space, self.school, after, KEYS_MAX).await {
                 Ok(hashes) => FromBlob::Keys { hashes },
                 Err(source) => failed(&ObjectError::Unlisted { school: self.school.clone(), source }),
             },
         })
+    }
+
+    async fn stat(&self, blob: BlobHash) -> FromBlob {
+        let key = self.key(Space::Blob, blob);
+        match self.door.objects.get(&key).await.map(|bytes| check::unseal(&bytes)) {
+            Ok(Some(recipe)) if self.promise(key, &recipe) => FromBlob::Recipe { recipe },
+            Ok(Some(_)) => FromBlob::Missing { parts: vec![blob] },
+            Ok(None) => refused("damaged", format!("the recipe of {blob} is unreadable")),
+            Err(e) => failed(&e),
+        }
+    }
+
+    /// A blob is there with all of its parts, and stays for now.
+    fn promise(&self, blob: ObjectKey, recipe: &Recipe) -> bool {
+        let keys: Vec<_> = recipe.parts.iter().map(|part| self.key(Space::Part, *part)).chain([blob]).collect();
+        self.door.objects.promise(&keys)
     }
 
     async fn put(&self, part: BlobHash, bytes: Vec<u8>) -> FromBlob {
@@ -210,7 +229,12 @@ impl Shelf<'_> {
         let mut hasher = blake3::Hasher::new();
         let mut missing = Vec::new();
         for (n, &part) in recipe.parts.iter().enumerate() {
-            match objects.get(&self.key(Space::Part, part)).await {
+            let key = self.key(Space::Part, part);
+            if !objects.promise([&key]) {
+                missing.push(part);
+                continue;
+            }
+            match objects.get(&key).await {
                 Ok(bytes) if bytes.len() != recipe.part_len(n) => {
                     return refused("wrong-hash", format!("part {n} has {} bytes", bytes.len()));
                 }

@@ -15,7 +15,8 @@ pub struct Config {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folder: Option<PathBuf>,
     /// Hours for which a blob is kept that no operation names, 24 to 8760. Larger costs disk for uploads that were given up; after
-    /// it, a box that was offline uploads again. Default 168, a week.
+    /// it, a box that was offline uploads again. Counted while one node leads and runs, so rather more than less. Not with S3, where
+    /// nothing is removed. Default 720, thirty days.
     #[serde(default = "keep_unnamed_hours")]
     pub keep_unnamed_hours: u64,
     /// A store that all core nodes share and that keeps copies itself. Default: none, the folder is used.
@@ -38,7 +39,7 @@ pub struct S3 {
 }
 
 fn keep_unnamed_hours() -> u64 {
-    168
+    720
 }
 
 fn region() -> String {

@@ -1,6 +1,9 @@
 //! One place where objects are kept: this node's folder, or an S3 bucket that all nodes share.
 
-use super::{check, config};
+use super::{
+    check, config,
+    uses::{Clock, Uses},
+};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, local::LocalFileSystem, path::Path as ObjectPath};
@@ -36,6 +39,16 @@ pub struct Listed {
 #[derive(Clone)]
 pub struct Local {
     store: Arc<dyn ObjectStore>,
+    kept: Arc<Kept>,
+}
+
+/// What is shared by those who keep and remove.
+#[derive(Default)]
+struct Kept {
+    uses: Uses,
+    clock: Clock,
+    /// Whoever writes holds it together with others, whoever removes holds it alone.
+    gate: tokio::sync::RwLock<()>,
 }
 
 impl Local {
@@ -44,7 +57,7 @@ impl Local {
         std::fs::create_dir_all(folder)?;
         // Files are written beside their place, synced, renamed, and the folder is synced.
         let store = LocalFileSystem::new_with_prefix(folder).map_err(std::io::Error::other)?.with_fsync(true);
-        Ok(Self { store: Arc::new(store) })
+        Ok(Self { store: Arc::new(store), kept: Arc::default() })
     }
 
     #[cfg(feature = "s3")]
@@ -65,7 +78,7 @@ impl Local {
             .with_secret_access_key(secret)
             .build()
             .map_err(std::io::Error::other)?;
-        Ok(Self { store: Arc::new(store) })
+        Ok(Self { store: Arc::new(store), kept: Arc::default() })
     }
 
     #[cfg(not(feature = "s3"))]
@@ -89,6 +102,8 @@ impl Local {
 
     /// Keeps it; on the disk when this returns. Replaces what is there.
     pub async fn put(&self, key: &ObjectKey, bytes: Bytes) -> std::io::Result<()> {
+        let _together = self.kept.gate.read().await;
+        self.kept.uses.written(key, self.kept.clock.now());
         self.store.put(&Self::path(key), PutPayload::from(bytes)).await.map(|_| ()).map_err(io_error)
     }
 
@@ -115,10 +130,25 @@ impl Local {
         }
     }
 
-    /// Removes it; nothing there is no error.
-    pub async fn delete(&self, key: &ObjectKey) -> std::io::Result<()> {
+    pub fn uses(&self) -> &Uses {
+        &self.kept.uses
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.kept.clock
+    }
+
+    /// Removes it if it is condemned still; says whether. Nothing there is no error.
+    pub async fn delete_condemned(&self, key: &ObjectKey) -> std::io::Result<bool> {
+        let _alone = self.kept.gate.write().await;
+        if !self.kept.uses.is_condemned(key, self.kept.clock.now()) {
+            return Ok(false);
+        }
         match self.store.delete(&Self::path(key)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => {
+                self.kept.uses.spare(key);
+                Ok(true)
+            }
             Err(e) => Err(io_error(e)),
         }
     }

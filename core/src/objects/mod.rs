@@ -9,19 +9,22 @@
 //! - [`config`]: folder or S3
 //! - [`check`]: keys and bytes
 //! - [`local`]: this node's folder, or the bucket
+//! - [`uses`]: what must not be removed now, and what is about to be
 
 pub mod check;
 pub mod config;
 pub mod local;
+pub mod uses;
 
 pub use config::Config;
 pub use local::{Found, Listed, Local};
+pub use uses::Clock;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use schulhof_wire::{
     NodeName,
-    blob::{OBJECT_LEN_MAX, ObjectKey},
+    blob::{OBJECT_LEN_MAX, ObjectKey, ToBlob},
 };
 use std::{path::Path, sync::Arc, time::SystemTime};
 use tokio::sync::Semaphore;
@@ -90,6 +93,35 @@ impl Objects {
     #[must_use]
     pub fn replicated(self, replicas: Arc<dyn Replicas>) -> Self {
         Self { replicas: Some(replicas), ..self }
+    }
+
+    /// Time as promises and their ends are measured.
+    pub fn clock(&self) -> &Clock {
+        self.local.clock()
+    }
+
+    /// Somebody is to be told that these are there, and may count on it for a day ([`uses::PROMISE`]). False: one is about to be
+    /// removed, and all are to be answered as missing.
+    pub fn promise<'a>(&self, keys: impl IntoIterator<Item = &'a ObjectKey>) -> bool {
+        let now = self.clock().now();
+        keys.into_iter().all(|key| self.local.uses().promise(key, now))
+    }
+
+    /// What another node, or this one, asks about objects that nobody names; yes or no for each key.
+    pub async fn sweep(&self, request: &ToBlob) -> Result<Vec<bool>, ObjectError> {
+        let (uses, now) = (self.local.uses(), self.clock().now());
+        Ok(match request {
+            ToBlob::Condemn { keys } => keys.iter().map(|key| uses.condemn(key, now)).collect(),
+            ToBlob::Spare { keys } => keys.iter().map(|key| uses.spare(key)).map(|()| true).collect(),
+            ToBlob::Remove { keys } => {
+                let mut removed = Vec::with_capacity(keys.len());
+                for key in keys {
+                    removed.push(self.local.delete_condemned(key).await.map_err(|source| io(key, source))?);
+                }
+                removed
+            }
+            _ => Vec::new(),
+        })
     }
 
     /// What this node has itself.
@@ -235,11 +267,6 @@ impl Objects {
             *here = elsewhere.next().unwrap_or(false);
         }
         Ok(has)
-    }
-
-    /// Removes this node's copy; in S3 the only one.
-    pub async fn delete_here(&self, key: &ObjectKey) -> Result<(), ObjectError> {
-        self.local.delete(key).await.map_err(|source| io(key, source))
     }
 
     /// Longest object.

@@ -175,7 +175,12 @@ async fn pages_list_all_of_one_school_in_order() {
         seen.extend(page);
     }
     assert_eq!(seen, hashes);
-    one.delete_here(&part(&[0])).await.unwrap();
-    one.delete_here(&part(&[0])).await.unwrap();
+    let remove = ToBlob::Remove { keys: vec![part(&[0])] };
+    assert_eq!(one.sweep(&remove).await.unwrap(), [false], "not condemned");
+    one.clock().skip(uses::PROMISE);
+    for _ in 0..2 {
+        assert_eq!(one.sweep(&ToBlob::Condemn { keys: vec![part(&[0])] }).await.unwrap(), [true]);
+        assert_eq!(one.sweep(&remove).await.unwrap(), [true], "also when it is gone");
+    }
     assert!(one.written(&part(&[0])).await.unwrap().is_none());
 }

@@ -32,15 +32,18 @@ use schulhof_wire::{
     blob::{PART_LEN, Recipe},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     io,
     path::Path,
     sync::{Arc, Weak},
+    time::{Duration, Instant},
 };
 use tokio::sync::Notify;
 
 /// Hashes of which is remembered that the core has them: a day's attachments of a large school.
 const KNOWN_MAX: usize = 20_000;
+/// How long the core is believed that it has a blob. It promises a day.
+const BELIEVED: Duration = Duration::from_hours(12);
 /// Fetches from the core that run at once; each holds a part in memory. Others wait their turn.
 const FETCHES_MAX: usize = 8;
 
@@ -59,11 +62,11 @@ pub struct Parts<'a> {
 pub struct Blobs {
     school: SchoolId,
     uploads: Uploads,
-    shelf: Shelf,
+    shelf: Arc<Shelf>,
     depot: Arc<dyn Depot>,
     store: Arc<Store>,
-    /// In the core, as far as remembered.
-    known: Mutex<BTreeSet<BlobHash>>,
+    /// In the core, and when it said so.
+    known: Mutex<BTreeMap<BlobHash, Instant>>,
     /// One fetch for all who want the same.
     fetching: Mutex<BTreeMap<BlobHash, Weak<tokio::sync::Mutex<()>>>>,
     fetches: tokio::sync::Semaphore,
@@ -91,7 +94,7 @@ impl Blobs {
         Ok(Arc::new(Self {
             school: parts.school,
             uploads: Uploads::open(parts.folder)?,
-            shelf,
+            shelf: Arc::new(shelf),
             depot: parts.depot,
             store: parts.store,
             known: Mutex::default(),
@@ -130,19 +133,28 @@ impl Blobs {
         if known.len() >= KNOWN_MAX {
             known.pop_first();
         }
-        known.insert(blob);
+        known.insert(blob, Instant::now());
     }
 
-    /// Whether an operation may name it: it is here, or in the core.
+    /// Whether an operation may name it: it is here and waits for the core, or the core says that it has it.
     pub async fn exists(&self, blob: BlobHash) -> Result<bool, DepotError> {
-        if self.shelf.has(&blob) || self.known.lock().contains(&blob) {
+        let lately = |at: &Instant| at.elapsed() < BELIEVED;
+        if self.shelf.is_waiting(&blob) || self.known.lock().get(&blob).is_some_and(lately) {
             return Ok(true);
         }
-        let there = self.depot.stat(&self.school, blob).await?.is_some();
-        if there {
+        let answer = self.depot.stat(&self.school, blob).await;
+        if matches!(answer, Ok(Some(_))) {
             self.remember(blob);
+            return Ok(true);
         }
-        Ok(there)
+        // A copy from which the core can have it again: it may have given it up since nobody named it.
+        let shelf = self.shelf.clone();
+        let again = tokio::task::spawn_blocking(move || shelf.wait_again(&blob)).await.map_err(io::Error::other)?;
+        if again? {
+            self.uploaded(blob);
+            return Ok(true);
+        }
+        answer.map(|recipe| recipe.is_some())
     }
 
     /// Where its bytes are on this box; fetched from the core if they are not here.

@@ -171,6 +171,13 @@ pub enum ToBlob {
     HasObjects { keys: Vec<ObjectKey> },
     /// Operators: objects of the stream's school behind one, in order.
     List { space: Space, after: Option<BlobHash> },
+    /// Core nodes: these objects are to be answered as missing from now on, for a day at most. [`FromBlob::Has`]: whether they are;
+    /// not those which this node has promised to somebody within a day.
+    Condemn { keys: Vec<ObjectKey> },
+    /// Core nodes: these are answered as before.
+    Spare { keys: Vec<ObjectKey> },
+    /// Core nodes: of these objects remove those that are condemned still. [`FromBlob::Has`]: whether.
+    Remove { keys: Vec<ObjectKey> },
 }
 
 /// From the core.

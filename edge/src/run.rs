@@ -107,6 +107,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         None => None,
     };
     tasks.spawn(blob::courier::run(blobs.clone(), stopping.clone()));
+    tasks.spawn(blob::prefetch::run(blobs.clone(), stopping.clone()));
     tasks.spawn(keep_placement(placement.clone(), changed, stopping.clone()));
     tasks.spawn(enrol::renew::keep(endpoint.clone(), config.identity.clone(), config.core.clone(), stopping.clone()));
 

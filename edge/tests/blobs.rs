@@ -127,25 +127,89 @@ async fn an_upload_that_broke_off_goes_on_after_a_restart_and_the_message_still_
     assert_eq!(nord.store.status().1, 0);
 }
 
-#[tokio::test]
-async fn a_file_of_another_box_is_fetched_once_and_only_for_the_rooms_members() {
-    let folder = tempfile::tempdir().unwrap();
-    let nord = Nord::start(folder.path()).await;
-    // Uploaded elsewhere: the core has it, and its message comes with the log.
-    let bytes = sheet(3);
+/// Uploaded at another box: the core has the file, and its message comes with the log.
+async fn send_from_elsewhere(nord: &Nord, seq: u64, bytes: &[u8]) {
     let recipe = schulhof_wire::blob::Recipe {
-        blob: hash(&bytes),
+        blob: hash(bytes),
         size: bytes.len() as u64,
         parts: bytes.chunks(PART_LEN).map(hash).collect(),
     };
-    let whole = bytes.clone();
+    let whole = bytes.to_vec();
     let read = std::sync::Arc::new(move |n: usize| {
         Ok(bytes::Bytes::copy_from_slice(whole.chunks(PART_LEN).nth(n).expect("a part")))
     });
     schulhof_edge::blob::Depot::put(&*nord.depot, nord.app.blobs.school(), recipe, read).await.unwrap();
-    let body = serde_json::from_value(message(&bytes)).unwrap();
-    let entry = nord.log.lock().act("weber", "w-1", 1, body);
+    let body = serde_json::from_value(message(bytes)).unwrap();
+    let entry = nord.log.lock().act("weber", "w-1", seq, body);
     nord.deliver_after(LogIndex(entry.index.0 - 1)).await;
+}
+
+#[tokio::test]
+async fn the_newest_files_are_on_a_box_that_is_cut_off_before_anybody_asked_for_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let nord = Nord::start(folder.path()).await;
+    for n in 1..=3 {
+        send_from_elsewhere(&nord, n.into(), &sheet(n)).await;
+    }
+    // Somebody's words wait for the core: they go first.
+    let eva = Browser::signed_in(&nord, "eva", "eva-1").await;
+    eva.submit(&[(1, json!({"type": "message.post", "room": "7a", "text": "zuerst"}))]).await;
+    assert!(!nord.app.blobs.is_line_free());
+    nord.prefetch();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(nord.depot.given.load(Ordering::Relaxed), 0);
+    nord.pump().await;
+    assert!(nord.app.blobs.is_line_free());
+    until("all are here", || (1..=3).all(|n| nord.app.blobs.shelf().has(&hash(&sheet(n))))).await;
+    assert_eq!(nord.depot.given.load(Ordering::Relaxed), 6, "each part once");
+
+    nord.depot.away.store(true, Ordering::Relaxed);
+    nord.disconnect();
+    for n in 1..=3 {
+        assert_eq!(eva.get(&path(&sheet(n))).await.body, sheet(n));
+    }
+    // What comes once the line is back is fetched, too.
+    nord.depot.away.store(false, Ordering::Relaxed);
+    nord.connect().await;
+    send_from_elsewhere(&nord, 4, &sheet(4)).await;
+    until("the new one is here", || nord.app.blobs.shelf().has(&hash(&sheet(4)))).await;
+}
+
+#[tokio::test]
+async fn a_file_that_the_core_has_given_up_is_brought_again_from_the_copy_when_a_message_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let nord = Nord::start(folder.path()).await;
+    nord.carry();
+    let eva = Browser::signed_in(&nord, "eva", "eva-1").await;
+    upload(&eva, &sheet(5)).await;
+    until("the file comes to the core", || nord.app.blobs.shelf().waiting().is_empty()).await;
+    // A month later, with another process.
+    let log = std::mem::take(&mut *nord.log.lock());
+    let (weak, cookie) = (std::sync::Arc::downgrade(&nord.store), eva.cookie.clone());
+    drop((nord, eva));
+    until("the store is closed", || weak.upgrade().is_none()).await;
+    let nord = Nord::with(Options::in_folder(folder.path()), folder.path(), log);
+    let mut eva = Browser::new(&nord, "eva-1");
+    eva.cookie = cookie;
+    assert!(!nord.depot.has(hash(&sheet(5))) && nord.app.blobs.shelf().has(&hash(&sheet(5))));
+    eva.submit(&[(1, message(&sheet(5)))]).await.ok::<schulhof_wire::api::SubmitAnswer>();
+    nord.connect().await;
+    assert_eq!(nord.store.status().1, 1, "it waits for its file");
+    nord.carry();
+    until("the file comes to the core again", || nord.depot.has(hash(&sheet(5)))).await;
+    until("the copy is settled", || nord.app.blobs.shelf().waiting().is_empty()).await;
+    nord.pump().await;
+    assert_eq!(nord.store.status().1, 0);
+}
+
+#[tokio::test]
+async fn a_file_of_another_box_is_fetched_once_and_only_for_the_rooms_members() {
+    let folder = tempfile::tempdir().unwrap();
+    let nord = Nord::start(folder.path()).await;
+    let bytes = sheet(3);
+    send_from_elsewhere(&nord, 1, &bytes).await;
 
     let eva = Browser::signed_in(&nord, "eva", "eva-1").await;
     let sam = Browser::signed_in(&nord, "sam", "sam-1").await;

@@ -13,10 +13,12 @@
 //! - [`uploads`]: files that are not whole yet
 //! - [`shelf`]: whole ones: waiting for the core, or kept as long as there is room
 //! - [`courier`]: brings waiting ones to the core
+//! - [`prefetch`]: fetches what people will look at next
 //! - [`depot`]: the core's blob door as the box sees it
 
 pub mod courier;
 pub mod depot;
+pub mod prefetch;
 pub mod shelf;
 pub mod uploads;
 
@@ -70,6 +72,8 @@ pub struct Blobs {
     /// One fetch for all who want the same.
     fetching: Mutex<BTreeMap<BlobHash, Weak<tokio::sync::Mutex<()>>>>,
     fetches: tokio::sync::Semaphore,
+    /// Bytes that may be fetched before anybody asks: half of the copies' room.
+    prefetch_len_max: u64,
     work: Notify,
 }
 
@@ -100,6 +104,7 @@ impl Blobs {
             known: Mutex::default(),
             fetching: Mutex::default(),
             fetches: tokio::sync::Semaphore::new(FETCHES_MAX),
+            prefetch_len_max: parts.cache_len_max / 2,
             work: Notify::new(),
         }))
     }

@@ -278,6 +278,11 @@ impl Nord {
         tokio::spawn(blob::courier::run(self.app.blobs.clone(), self.stopping.clone()));
     }
 
+    /// Files of the newest messages come in the background. Ends when the box is dropped.
+    pub fn prefetch(&self) {
+        tokio::spawn(blob::prefetch::run(self.app.blobs.clone(), self.stopping.clone()));
+    }
+
     /// Entries behind an index.
     pub async fn deliver_after(&self, after: LogIndex) {
         let entries: Vec<Entry> = self.log.lock().entries[after.0 as usize..].to_vec();

@@ -9,7 +9,10 @@ use schulhof_wire::{
     AccountId, BlobHash, DeviceId, Hlc, LogIndex, RoomId, Seq,
     blob::{FromBlob, PART_LEN, Recipe, ToBlob},
 };
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use support::{Blobs, Cluster, ROOM, TEACHER, eventually, room, school, seed};
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -47,9 +50,12 @@ async fn is_there(blobs: &mut Blobs, bytes: &[u8]) -> bool {
 
 /// Copies on all nodes' disks.
 fn copies(cluster: &Cluster, space: &str, name: BlobHash) -> usize {
+    cluster.configs.iter().filter(|config| path(&config.data, space, name).exists()).count()
+}
+
+fn path(data: &Path, space: &str, name: BlobHash) -> PathBuf {
     let name = name.to_string();
-    let path = |data: &std::path::Path| data.join("objects").join(space).join("nord").join(&name[..2]).join(&name);
-    cluster.configs.iter().filter(|config| path(&config.data).exists()).count()
+    data.join("objects").join(space).join("nord").join(&name[..2]).join(&name)
 }
 
 fn names(seq: u64, bytes: &[u8]) -> Operation {
@@ -111,6 +117,11 @@ async fn what_nobody_names_goes_after_its_time_and_nothing_else_does() {
     session.submit(1, &[room("d-1"), names(2, &named)]).await;
     session.collect(Some(1), 2, LogIndex(2)).await;
 
+    let young = file(4);
+    for part in young.chunks(PART_LEN) {
+        put(&mut blobs, part).await;
+    }
+
     // A clock that says that months have passed at once is not believed.
     pass(&cluster, 1).await;
     for node in cluster.running() {
@@ -120,14 +131,24 @@ async fn what_nobody_names_goes_after_its_time_and_nothing_else_does() {
     assert_eq!(pass(&cluster, KEEP_HOURS - 13 - 12).await, Swept::default());
     // The promise ends after the time: all that is due waits for it.
     assert!(is_there(&mut blobs, &asked_for).await);
+    // A blob of which the parts are as old as all others, and which is whole since now.
+    assert_eq!(blobs.ask(&ToBlob::Commit { recipe: recipe(&young) }).await, FromBlob::Kept);
+    kept_everywhere(&cluster, &young).await;
     assert_eq!(pass(&cluster, 13).await, Swept::default(), "promised");
+    // The node that decides has missed that there are these two: their parts are needed all the same.
+    let leader = cluster.leader(1).await;
+    for bytes in [&named, &young] {
+        std::fs::remove_file(path(&cluster.configs[leader].data, "blob", hash(bytes))).unwrap();
+    }
     let swept = pass(&cluster, 24).await;
     // Of the two blobs the recipe and the second part, and the half upload; the first part is the named one's, too.
     assert_eq!(swept.objects, 5, "{swept:?}");
     assert!(swept.bytes > PART_LEN as u64 + 2_000);
 
-    assert!(is_there(&mut blobs, &named).await);
-    kept_everywhere(&cluster, &named).await;
+    for bytes in [&named, &young] {
+        assert!(is_there(&mut blobs, bytes).await);
+        kept_everywhere(&cluster, bytes).await;
+    }
     for bytes in [&given_up, &asked_for] {
         assert!(!is_there(&mut blobs, bytes).await);
         assert_eq!(copies(&cluster, "blob", hash(bytes)), 0, "on no node");

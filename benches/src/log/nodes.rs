@@ -22,6 +22,10 @@ const START_MAX: Duration = Duration::from_secs(30);
 const POLL_EVERY: Duration = Duration::from_millis(50);
 const HEARTBEAT_MS: u64 = 300;
 const PURGE_EVERY: u64 = 10_000;
+// The defaults of a core.
+const KEEP_ENTRIES: u64 = 50_000;
+const KEEP_DAYS: u32 = 14;
+const SNAPSHOT_EVERY: u64 = 10_000;
 const STATE_CACHE_MIB: usize = 128;
 
 /// The processes; they end with this value.
@@ -89,6 +93,9 @@ impl Core {
             heartbeat_ms: HEARTBEAT_MS,
             join: false,
             purge_every: PURGE_EVERY,
+            keep_entries: KEEP_ENTRIES,
+            keep_days: KEEP_DAYS,
+            snapshot_every: SNAPSHOT_EVERY,
             state_cache_mib: STATE_CACHE_MIB,
             objects: schulhof_core::objects::Config::default(),
             nodes: (1..).zip(&self.nodes).map(node).collect(),

@@ -10,8 +10,8 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use schulhof_net::quic::{Endpoint, Expected, FrameReader, FrameWriter};
 use schulhof_wire::{
-    NodeName, SchoolId,
-    blob::{ALPN_BLOB, FromBlob, ObjectKey, ToBlob, VERSION},
+    BlobHash, NodeName, SchoolId,
+    blob::{ALPN_BLOB, FromBlob, KEYS_MAX, ObjectKey, Space, ToBlob, VERSION},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -77,6 +77,24 @@ impl Folders {
 }
 
 impl Folders {
+    /// Hashes of a school's objects on a node.
+    pub async fn list(&self, at: NodeName, school: &SchoolId, space: Space) -> Result<Vec<BlobHash>, String> {
+        let mut all: Vec<BlobHash> = Vec::new();
+        loop {
+            let request = ToBlob::List { space, after: all.last().copied() };
+            match self.clone().ask(at.clone(), school.clone(), request).await? {
+                FromBlob::Keys { hashes } => {
+                    let more = hashes.len() >= KEYS_MAX;
+                    all.extend(hashes);
+                    if !more {
+                        return Ok(all);
+                    }
+                }
+                other => return Err(unexpected(&other)),
+            }
+        }
+    }
+
     /// Has a node condemn, spare or remove objects; yes or no for each.
     pub async fn sweep(&self, at: NodeName, school: SchoolId, request: ToBlob) -> Result<Vec<bool>, String> {
         match self.clone().ask(at, school, request).await? {

@@ -118,10 +118,9 @@ fn may(who: &Who, request: &ToBlob) -> bool {
         ToBlob::Has { .. } | ToBlob::Put { .. } | ToBlob::Commit { .. } | ToBlob::Stat { .. } | ToBlob::Get { .. } => {
             *who != Who::Core
         }
-        ToBlob::PutObject { .. } | ToBlob::GetObject { .. } | ToBlob::HasObjects { .. } => {
+        ToBlob::PutObject { .. } | ToBlob::GetObject { .. } | ToBlob::HasObjects { .. } | ToBlob::List { .. } => {
             matches!(who, Who::Core | Who::Operator)
         }
-        ToBlob::List { .. } => *who == Who::Operator,
         ToBlob::Condemn { .. } | ToBlob::Spare { .. } | ToBlob::Remove { .. } => *who == Who::Core,
     }
 }

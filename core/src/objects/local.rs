@@ -144,11 +144,15 @@ impl Local {
         if !self.kept.uses.is_condemned(key, self.kept.clock.now()) {
             return Ok(false);
         }
+        self.delete(key).await?;
+        self.kept.uses.spare(key);
+        Ok(true)
+    }
+
+    /// Removes what nobody was promised. Nothing there is no error.
+    pub async fn delete(&self, key: &ObjectKey) -> std::io::Result<()> {
         match self.store.delete(&Self::path(key)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => {
-                self.kept.uses.spare(key);
-                Ok(true)
-            }
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(e) => Err(io_error(e)),
         }
     }

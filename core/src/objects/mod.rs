@@ -269,6 +269,11 @@ impl Objects {
         Ok(has)
     }
 
+    /// Removes this node's copy of what nobody was promised (part of a stored state); in S3 the only one.
+    pub async fn delete_here(&self, key: &ObjectKey) -> Result<(), ObjectError> {
+        self.local.delete(key).await.map_err(|source| io(key, source))
+    }
+
     /// Longest object.
     pub const LEN_MAX: usize = OBJECT_LEN_MAX;
 }

@@ -93,7 +93,10 @@ mod tests {
             assert_eq!(indices(&recent, school, after, 10, 1_000), None, "{school} after {after}");
         }
         recent.push(&nord, [entry(20, 100)]);
-        assert_eq!((indices(&recent, &nord, 7, 10, 1_000), indices(&recent, &nord, 19, 10, 1_000)), (None, Some(vec![20])));
+        assert_eq!(
+            (indices(&recent, &nord, 7, 10, 1_000), indices(&recent, &nord, 19, 10, 1_000)),
+            (None, Some(vec![20]))
+        );
         recent.forget(&nord);
         assert_eq!(indices(&recent, &nord, 19, 10, 1_000), None);
     }

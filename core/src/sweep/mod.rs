@@ -157,23 +157,33 @@ impl Sweeper {
         Ok(Swept { objects: removed.len(), bytes })
     }
 
-    /// What is here and unnamed: blobs, and parts of no named one.
+    /// What is here and unnamed: blobs, and parts of no named one. Which blobs there are, all nodes are asked: one that this node
+    /// has missed needs its parts, too.
     async fn look(&self, school: &SchoolId, group: Group) -> Result<Found, SweepError> {
         // Parts first: a blob whose parts came later than this look has none among them.
         let parts = self.list(Space::Part, school).await?;
-        let blobs = self.list(Space::Blob, school).await?;
-        let named = self.named(school, group, blobs.keys().map(|key| key.hash).collect()).await?;
+        let mut here = self.list(Space::Blob, school).await?;
+        let mut blobs: BTreeSet<BlobHash> = here.keys().map(|key| key.hash).collect();
+        for node in Replicas::others(&self.folders) {
+            let listed = self.folders.list(node.clone(), school, Space::Blob).await;
+            blobs.extend(listed.map_err(|detail| SweepError::Silent { node, detail })?);
+        }
+        let named = self.all_named(school, group).await?;
         let mut found = Found::default();
         let mut needed = BTreeSet::new();
-        for (key, at) in blobs {
+        for hash in blobs.union(&named).copied() {
+            let key = ObjectKey { school: school.clone(), space: Space::Blob, hash };
+            // One that is named and cannot be read ends it: nobody knows what it needs.
             let recipe = check::unseal(&self.objects.get(&key).await?);
             let parts = recipe.ok_or_else(|| ObjectError::Damaged { key: key.clone() })?.parts;
-            if named.contains(&key.hash) {
+            if named.contains(&hash) {
                 needed.extend(parts);
-            } else {
-                found.made_of.insert(key.clone(), parts);
-                found.unnamed.insert(key, at);
+                continue;
             }
+            if let Some(at) = here.remove(&key) {
+                found.unnamed.insert(key.clone(), at);
+            }
+            found.made_of.insert(key, parts);
         }
         found.unnamed.extend(parts.into_iter().filter(|(key, _)| !needed.contains(&key.hash)));
         Ok(found)
@@ -187,6 +197,14 @@ impl Sweeper {
         let listed =
             self.objects.local().list(space, school).map_ok(|listed| (listed.key, (listed.written, listed.len)));
         listed.try_collect().await.map_err(|source| ObjectError::Unlisted { school: school.clone(), source })
+    }
+
+    /// All blobs that the school's state names, after everything that was committed before.
+    async fn all_named(&self, school: &SchoolId, group: Group) -> Result<BTreeSet<BlobHash>, SweepError> {
+        self.groups.confirm(group).await?;
+        let (store, school) = (self.groups.store(group)?.clone(), school.clone());
+        let read = move || store.with_school(&school, |kv| view::blobs_after(kv, None, usize::MAX));
+        Ok(tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??.into_iter().collect())
     }
 
     /// Those of the blobs that the school's state names, after everything that was committed before.
@@ -220,7 +238,9 @@ impl Sweeper {
         };
         if !agreed {
             // All or nothing of a school, and again with the next look: a blob and its parts belong together.
-            let _ = self.ask_all(school, &due, |keys| ToBlob::Spare { keys }).await;
+            for some in due.chunks(KEYS_MAX) {
+                let _ = self.ask_all(school, some, |keys| ToBlob::Spare { keys }).await;
+            }
             return condemned.map(|_| Vec::new());
         }
         self.ask_all(school, &due, |keys| ToBlob::Remove { keys }).await?;

@@ -169,7 +169,7 @@ pub enum ToBlob {
     GetObject { key: ObjectKey },
     /// Core nodes and operators: which of these objects does this node have? At most [`KEYS_MAX`].
     HasObjects { keys: Vec<ObjectKey> },
-    /// Operators: objects of the stream's school behind one, in order.
+    /// Core nodes and operators: objects of the stream's school behind one, in order.
     List { space: Space, after: Option<BlobHash> },
     /// Core nodes: these objects are to be answered as missing from now on, for a day at most. [`FromBlob::Has`]: whether they are;
     /// not those which this node has promised to somebody within a day.

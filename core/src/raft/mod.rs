@@ -10,7 +10,7 @@
 //! - `members`: which nodes a group is on
 //! - `join`: a new node gets its number
 //! - [`reads`]: one read index for all who wait for it
-//! - `groups`: the groups of this node: opening, beginning, leaders, purging
+//! - `groups`: the groups of this node; `tend`: their beginning, leaders, purging
 
 mod groups;
 mod join;
@@ -21,6 +21,7 @@ mod peers;
 pub mod reads;
 mod rejoin;
 mod serve;
+mod tend;
 pub mod types;
 
 pub use groups::{GroupHandle, GroupStatus, Groups, ProposeError, Settings};

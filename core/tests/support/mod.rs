@@ -7,6 +7,7 @@ use schulhof_core::{
     Config, Node,
     config::{Node as Member, School},
     raft::types::Group,
+    state::place::Stage,
 };
 use schulhof_net::{
     identity::{Ca, Role, SEAL_FILE, SealKey},
@@ -210,9 +211,13 @@ impl Cluster {
         let mut hashes = Vec::new();
         for node in self.running() {
             let store = &node.groups().get(group).unwrap().store;
-            let mut applied = store.head(school).unwrap();
-            let reached = tokio::time::timeout(PATIENCE, applied.wait_for(|applied| *applied >= head));
-            assert_eq!(*reached.await.expect("the node catches up").unwrap(), head);
+            // A follower may be loading the school still: then nobody watches its head for long.
+            let reached = async || {
+                let served = store.place(school).unwrap().stage == Stage::Served;
+                let applied = *store.head(school).unwrap().borrow();
+                (served && applied >= head).then_some(applied)
+            };
+            assert_eq!(eventually("the node catches up", reached).await, head);
             hashes.push(store.with_school(school, |kv| view::state_hash(kv)).unwrap());
         }
         hashes

@@ -19,6 +19,7 @@ use crate::{
         school::{Parts, SchoolChunk, SchoolDump},
         stored::SchoolSnapshot,
     },
+    tail,
 };
 use futures_util::TryStreamExt;
 use parking_lot::Mutex;
@@ -33,7 +34,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// Between two looks at all schools that are led here: a few look-ups for each.
+/// Between two looks at schools that are led here ([`tail::SCHOOLS_PER_LOOK`] of them): a few look-ups for each.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// A school in which anything happens is stored this often at least.
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
@@ -109,15 +110,16 @@ impl Snapshots {
     /// Stores what is due and removes what nobody needs, until it is dropped.
     pub async fn drive(self: Arc<Self>) {
         let mut swept = Instant::now();
+        let mut after = None;
         let mut every = tokio::time::interval(LOOK_EVERY);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             every.tick().await;
             let view = self.groups.view().borrow().clone();
-            for (school, place) in &view.schools {
-                let leads = self.groups.leads(place.group) && place.moving.is_none();
-                let may = leads && self.groups.all_current() && self.groups.space().has_room();
-                if may && let Err(e) = self.store_if_due(school, place).await {
+            let ready = self.groups.all_current() && self.groups.space().has_room();
+            let may = |place: &School| ready && self.groups.leads(place.group) && place.moving.is_none();
+            for (school, place) in tail::turn(&view.schools, &mut after, may) {
+                if let Err(e) = self.store_if_due(school, place).await {
                     tracing::warn!(%school, "a state is stored later: {e}");
                 }
             }

@@ -198,19 +198,8 @@ async fn an_empty_box_of_a_school_with_much_history_gets_the_state_and_an_older_
     const MESSAGES: u64 = 2_500;
     let cluster = Cluster::start().await;
     let nord = school("nord");
-    let mut operator = cluster.client(Role::Operator, "up").session(&nord, LogIndex(0)).await;
-    operator.submit(1, &seed()).await;
-    operator.collect(Some(1), 2, LogIndex(0)).await;
+    let head = cluster.write_history(&nord, MESSAGES).await;
     let school_box = cluster.client(Role::Box, "nord");
-    let mut session = school_box.session(&nord, LogIndex(2)).await;
-    let all: Vec<Operation> = std::iter::once(room("d-1")).chain((2..=MESSAGES).map(|n| message("d-1", n))).collect();
-    let mut after = 2;
-    for (batch, operations) in (1..).zip(all.chunks(500)) {
-        session.submit(batch, operations).await;
-        session.collect(Some(batch), operations.len(), LogIndex(after)).await;
-        after += operations.len() as u64;
-    }
-    let head = LogIndex(MESSAGES + 2);
 
     let mut empty = school_box.session_in(SYNC_VERSION, &nord, LogIndex(0)).await;
     let mut chunks = Vec::new();

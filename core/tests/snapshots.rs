@@ -12,19 +12,10 @@ use schulhof_wire::{
     node::{SYNC_VERSION, ToBox},
 };
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
-use support::{Client, Cluster, Session, eventually, message, room, school, seed};
+use support::{Client, Cluster, Session, eventually, message, school};
 
 /// Above it an empty replica gets the state.
 const HEAD: LogIndex = LogIndex(2_502);
-
-async fn write(session: &mut Session, operations: &[Operation], mut after: LogIndex) -> LogIndex {
-    for (batch, operations) in (1..).zip(operations.chunks(500)) {
-        session.submit(batch, operations).await;
-        session.collect(Some(batch), operations.len(), after).await;
-        after.0 += operations.len() as u64;
-    }
-    after
-}
 
 /// The states that all nodes know, once the newest is after `head` at least.
 async fn stored(cluster: &Cluster, nord: &SchoolId, head: LogIndex) -> Vec<SchoolSnapshot> {
@@ -40,13 +31,8 @@ async fn stored(cluster: &Cluster, nord: &SchoolId, head: LogIndex) -> Vec<Schoo
 async fn with_stored() -> (Cluster, Client, Vec<SchoolSnapshot>) {
     let cluster = Cluster::start_with(|config| config.snapshot_every = 1_000).await;
     let nord = school("nord");
-    let mut operator = cluster.client(Role::Operator, "up").session(&nord, LogIndex(0)).await;
-    operator.submit(1, &seed()).await;
-    operator.collect(Some(1), 2, LogIndex(0)).await;
+    assert_eq!(cluster.write_history(&nord, 2_500).await, HEAD);
     let school_box = cluster.client(Role::Box, "nord");
-    let mut session = school_box.session(&nord, LogIndex(2)).await;
-    let all: Vec<Operation> = std::iter::once(room("d-1")).chain((2..=2_500).map(|n| message("d-1", n))).collect();
-    assert_eq!(write(&mut session, &all, LogIndex(2)).await, HEAD);
     // The next one is due 1,000 entries later at the earliest: this one stays the newest.
     let known = stored(&cluster, &nord, LogIndex(HEAD.0 - 999)).await;
     (cluster, school_box, known)
@@ -90,7 +76,7 @@ async fn a_first_load_comes_from_the_stored_state_and_the_entries_since() {
     let newest = known.last().unwrap().head;
     let mut session = school_box.session(&nord, HEAD).await;
     // So few that no other state is stored.
-    let head = write(&mut session, &[message("d-1", 2_501)], HEAD).await;
+    let head = session.write(&[message("d-1", 2_501)], HEAD).await;
     let (summary, mut replica) = load(&school_box, &nord).await.expect("the state");
     assert_eq!(summary.head, newest, "not the live one");
     assert!(summary.head < head);
@@ -109,7 +95,7 @@ async fn a_state_that_is_damaged_everywhere_is_replaced_by_the_live_one_and_stor
     let (cluster, school_box, known) = with_stored().await;
     let nord = school("nord");
     let mut session = school_box.session(&nord, HEAD).await;
-    let head = write(&mut session, &[message("d-1", 2_501)], HEAD).await;
+    let head = session.write(&[message("d-1", 2_501)], HEAD).await;
     // The last chunk: the load has begun by then, and begins anew.
     damage(&cluster, &known.last().unwrap().chunks[1..]);
     let hashes = cluster.hashes(&nord, head).await;
@@ -118,7 +104,7 @@ async fn a_state_that_is_damaged_everywhere_is_replaced_by_the_live_one_and_stor
 
     // The next one is written whole, also what has not changed.
     let more: Vec<Operation> = (2_502..=3_600).map(|n| message("d-1", n)).collect();
-    let head = write(&mut session, &more, head).await;
+    let head = session.write(&more, head).await;
     let known = stored(&cluster, &nord, LogIndex(head.0 - 999)).await;
     let (summary, _) = load(&school_box, &nord).await.expect("the state");
     assert_eq!(summary.head, known.last().unwrap().head);
@@ -133,7 +119,7 @@ async fn the_last_two_states_are_kept_and_what_nobody_needs_is_removed() {
     for round in 0..2_u64 {
         let from = 2_501 + round * 1_000;
         let more: Vec<Operation> = (from..from + 1_000).map(|n| message("d-1", n)).collect();
-        after = write(&mut session, &more, after).await;
+        after = session.write(&more, after).await;
         stored(&cluster, &nord, LogIndex(after.0 - 999)).await;
     }
     let known = stored(&cluster, &nord, LogIndex(after.0 - 999)).await;

@@ -4,13 +4,12 @@ mod support;
 
 use schulhof_core::{raft::types::Group, state::school::SchoolChunk};
 use schulhof_net::identity::Role;
-use schulhof_school::Operation;
 use schulhof_wire::{
     LogIndex,
     admin::{Answer, Ask},
     node::{SYNC_VERSION, SYNC_VERSION_MIN, ToBox},
 };
-use support::{Cluster, eventually, message, room, school, seed};
+use support::{Cluster, eventually, message, school};
 
 const MESSAGES: u64 = 2_500;
 const HEAD: LogIndex = LogIndex(MESSAGES + 2);
@@ -21,17 +20,7 @@ const FIRST: LogIndex = LogIndex(1_001);
 async fn trimmed() -> Cluster {
     let cluster = Cluster::start_with(|config| (config.keep_entries, config.keep_days) = (1_000, 0)).await;
     let nord = school("nord");
-    let mut operator = cluster.client(Role::Operator, "up").session(&nord, LogIndex(0)).await;
-    operator.submit(1, &seed()).await;
-    operator.collect(Some(1), 2, LogIndex(0)).await;
-    let mut session = cluster.client(Role::Box, "nord").session(&nord, LogIndex(2)).await;
-    let all: Vec<Operation> = std::iter::once(room("d-1")).chain((2..=MESSAGES).map(|n| message("d-1", n))).collect();
-    let mut after = 2;
-    for (batch, operations) in (1..).zip(all.chunks(500)) {
-        session.submit(batch, operations).await;
-        session.collect(Some(batch), operations.len(), LogIndex(after)).await;
-        after += operations.len() as u64;
-    }
+    assert_eq!(cluster.write_history(&nord, MESSAGES).await, HEAD);
     eventually("all nodes have deleted the same", async || {
         let kept = |node: &schulhof_core::Node| node.groups().get(Group(1)).unwrap().store.kept(&nord).unwrap();
         cluster.running().all(|node| kept(node) == (HEAD, FIRST)).then_some(())

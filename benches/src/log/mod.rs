@@ -8,22 +8,25 @@
 //! Beside them stands the disk alone: one thread that appends as many bytes and syncs.
 
 mod etcd;
-mod nodes;
 mod ours;
 mod ports;
 mod report;
 
 use crate::{
+    cluster::{self, CORES, Cluster, Plan, School},
     disk,
     measure::{self, Measured, Round},
     report::Row,
 };
 use anyhow::ensure;
 use report::Report;
+use schulhof_wire::SchoolId;
 use std::{path::PathBuf, time::Duration};
 
 /// Bytes of an operation, and of a put's key and value.
 const OPERATION_LEN: usize = 300;
+/// As in a core's default configuration.
+const PURGE_EVERY: u64 = 10_000;
 /// Between two turns: what the one before has left to the disk is done with.
 const PAUSE: Duration = Duration::from_secs(1);
 /// At the beginning of a turn, not counted.
@@ -68,10 +71,27 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The core alone, as for production, with so many schools spread over its groups.
+fn plan(groups: u32, schools: usize) -> anyhow::Result<Plan> {
+    let school = |n: u32| Ok(School { id: SchoolId::new(format!("school-{n}"))?, group: n % groups + 1 });
+    Ok(Plan {
+        schools: (0..u32::try_from(schools)?).map(school).collect::<anyhow::Result<_>>()?,
+        groups,
+        purge_every: PURGE_EVERY,
+        boxes: false,
+        gateway: false,
+        proxied: false,
+        log: "warn",
+    })
+}
+
 async fn measure(args: &Args, folder: &std::path::Path) -> anyhow::Result<Report> {
     let clients_max = args.clients.iter().copied().max().unwrap_or(1);
     let etcd = etcd::Cluster::start(&folder.join("etcd")).await?;
-    let core = nodes::Core::start(&folder.join("core"), args, ours::boxes(clients_max)).await?;
+    let program = cluster::product(args.bin.as_deref())?;
+    let core =
+        Cluster::start(plan(args.groups, ours::boxes(clients_max))?, &program, Some(folder.join("core"))).await?;
+    let core_pids = || (0..CORES).filter_map(|n| core.core(n).pid()).collect();
     let puts = etcd::Puts::connect(etcd.leader().await?, ours::boxes(clients_max)).await?;
     let submissions = ours::Submissions::connect(&core, clients_max).await?;
     let mut report = Report::new(args.groups);
@@ -84,7 +104,7 @@ async fn measure(args: &Args, folder: &std::path::Path) -> anyhow::Result<Report
                 tokio::time::sleep(PAUSE).await;
                 let round_of = |pids| Round { clients, warm_up: WARM_UP, turn, pids };
                 if (round % 2 == 0) == second {
-                    own.add(measure::round(&submissions, &round_of(core.pids())).await?);
+                    own.add(measure::round(&submissions, &round_of(core_pids())).await?);
                 } else {
                     theirs.add(measure::round(&puts, &round_of(etcd.pids())).await?);
                 }

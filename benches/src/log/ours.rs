@@ -1,7 +1,10 @@
 //! Boxes at the sync door: a connection per school, and on it a few people who each post one message after the other.
 
-use super::{OPERATION_LEN, nodes::Core};
-use crate::measure::{Client, System};
+use super::OPERATION_LEN;
+use crate::{
+    cluster::Cluster,
+    measure::{Client, System},
+};
 use anyhow::{Context as _, bail, ensure};
 use schulhof_net::{
     identity::Role,
@@ -10,7 +13,7 @@ use schulhof_net::{
 use schulhof_school::{Actor, Body, Operation, Role as SchoolRole};
 use schulhof_wire::{
     AccountId, DeviceId, Hlc, LogIndex, NodeName, RoomId, SchoolId, Seq,
-    node::{ALPN_SYNC, EncodedOperation, SYNC_VERSION, SYNC_VERSION_MIN, ToBox, ToCore},
+    node::{ALPN_SYNC, EncodedOperation, SYNC_VERSION, ToBox, ToCore},
 };
 use std::{
     collections::BTreeMap,
@@ -45,15 +48,15 @@ pub struct Submissions {
 }
 
 impl Submissions {
-    pub async fn connect(core: &Core, clients: usize) -> anyhow::Result<Self> {
+    pub async fn connect(core: &Cluster, clients: usize) -> anyhow::Result<Self> {
         let mut boxes = Vec::new();
-        let operator = endpoint(core, Role::Operator, "bench")?;
-        for school in &core.schools {
-            found(core, &operator, school).await?;
-            let endpoint = endpoint(core, Role::Box, school.as_str())?;
-            let version = SYNC_VERSION;
-            let line =
-                Line { version, endpoint, nodes: core.nodes.clone(), school: school.clone(), cursor: LogIndex(2) };
+        let nodes: Vec<(NodeName, SocketAddr)> = core.cores()?.into_iter().map(|core| (core.name, core.addr)).collect();
+        for school in core.plan.schools.iter().map(|school| &school.id) {
+            let beginning = beginning(school)?;
+            let cursor = LogIndex(beginning.len() as u64);
+            core.seed(school, beginning).await?;
+            let endpoint = endpoint(core, school)?;
+            let line = Line { endpoint, nodes: nodes.clone(), school: school.clone(), cursor };
             let (asks, asked) = mpsc::channel(LOOPS_PER_BOX);
             tokio::spawn(async move {
                 if let Err(e) = line.serve(asked).await {
@@ -119,18 +122,17 @@ impl Client for Posting {
     }
 }
 
-fn endpoint(core: &Core, role: Role, name: &str) -> anyhow::Result<Endpoint> {
-    let identity = core.ca.issue(role, name)?;
+fn endpoint(core: &Cluster, school: &SchoolId) -> anyhow::Result<Endpoint> {
+    let identity = core.ca.issue(Role::Box, school.as_str())?;
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     Ok(Endpoint::bind(Options { listen, identity: &identity, data: None, alpns: &[] })?)
 }
 
 /// A school's beginning: its name and a teacher.
-async fn found(core: &Core, operator: &Endpoint, school: &SchoolId) -> anyhow::Result<()> {
+fn beginning(school: &SchoolId) -> anyhow::Result<Vec<Operation>> {
     let operation = |seq, body| {
         let device = DeviceId::new("op-bench")?;
-        let operation = Operation { device, seq: Seq(seq), actor: Actor::Operator, at: Hlc::from_ms(seq), body };
-        anyhow::Ok(EncodedOperation(operation.encode()))
+        anyhow::Ok(Operation { device, seq: Seq(seq), actor: Actor::Operator, at: Hlc::from_ms(seq), body })
     };
     let teacher = Body::AccountCreate {
         account: AccountId::new(TEACHER)?,
@@ -139,28 +141,11 @@ async fn found(core: &Core, operator: &Endpoint, school: &SchoolId) -> anyhow::R
         role: SchoolRole::Teacher,
         password: "$argon2id$v=19$m=16,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo".into(),
     };
-    let operations = vec![operation(1, Body::SchoolName { name: school.to_string() })?, operation(2, teacher)?];
-    let line = Line {
-        version: SYNC_VERSION_MIN,
-        endpoint: operator.clone(),
-        nodes: core.nodes.clone(),
-        school: school.clone(),
-        cursor: LogIndex(0),
-    };
-    let mut session = line.session().await?;
-    session.writer.write(&ToCore::Submit { batch: 1, operations }).await?;
-    loop {
-        match session.reader.read().await?.context("the session ended")? {
-            ToBox::Committed { .. } => return Ok(()),
-            ToBox::Entries { .. } | ToBox::Head { .. } => {}
-            other => bail!("{school} cannot begin: {other:?}"),
-        }
-    }
+    Ok(vec![operation(1, Body::SchoolName { name: school.to_string() })?, operation(2, teacher)?])
 }
 
 /// A box's way to the core.
 struct Line {
-    version: u16,
     endpoint: Endpoint,
     nodes: Vec<(NodeName, SocketAddr)>,
     school: SchoolId,
@@ -201,7 +186,7 @@ impl Line {
         let (send, receive) = connection.open_bi().await?;
         let (mut writer, mut reader) = (FrameWriter::new(send), FrameReader::new(receive));
         let (software, school) = ("bench".to_owned(), self.school.clone());
-        writer.write(&ToCore::Hello { version: self.version, software, school, after: self.cursor }).await?;
+        writer.write(&ToCore::Hello { version: SYNC_VERSION, software, school, after: self.cursor }).await?;
         match reader.read().await?.context("no answer")? {
             ToBox::Welcome { .. } => Ok(Welcomed::Yes(Session { writer, reader, _connection: connection })),
             ToBox::Redirect { leader } => Ok(Welcomed::Elsewhere(leader)),

@@ -173,6 +173,16 @@ impl Cluster {
         self.nodes[at] = Some(node);
     }
 
+    /// A school at its beginning, then a box that writes so many operations in it; where its log ends.
+    pub async fn write_history(&self, school: &SchoolId, count: u64) -> LogIndex {
+        let seed = seed();
+        let begun =
+            self.client(Role::Operator, "up").session(school, LogIndex(0)).await.write(&seed, LogIndex(0)).await;
+        let history: Vec<Operation> =
+            std::iter::once(room("d-1")).chain((2..=count).map(|n| message("d-1", n))).collect();
+        self.client(Role::Box, school.as_str()).session(school, begun).await.write(&history, begun).await
+    }
+
     pub fn client(&self, role: Role, name: &str) -> Client {
         let identity = self.ca.issue(role, name).unwrap();
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -365,6 +375,16 @@ impl Session {
     pub async fn submit(&mut self, batch: u64, operations: &[Operation]) {
         let operations = operations.iter().map(|op| EncodedOperation(op.encode())).collect();
         self.writer.write(&ToCore::Submit { batch, operations }).await.unwrap();
+    }
+
+    /// Submits in batches, each when the one before is committed; the index after them.
+    pub async fn write(&mut self, operations: &[Operation], mut after: LogIndex) -> LogIndex {
+        for (batch, operations) in (1..).zip(operations.chunks(500)) {
+            self.submit(batch, operations).await;
+            self.collect(Some(batch), operations.len(), after).await;
+            after.0 += operations.len() as u64;
+        }
+        after
     }
 
     /// Reads until the batch is committed and this many entries have come; checks that they have no gaps.

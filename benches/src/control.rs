@@ -103,7 +103,12 @@ fn remember(text: &str, told: &Mutex<Told>) -> anyhow::Result<()> {
         ToClient::Roster { participants } => told.roster = participants.len(),
         ToClient::Slots { video, .. } => told.slots = video.iter().filter(|slot| slot.participant.is_some()).count(),
         ToClient::Closing { reason } => told.closed = Some(reason),
-        ToClient::Speakers { .. } | ToClient::Pong { .. } => {}
+        ToClient::Waiting
+        | ToClient::Rules { .. }
+        | ToClient::Lobby { .. }
+        | ToClient::Speakers { .. }
+        | ToClient::Attendance { .. }
+        | ToClient::Pong { .. } => {}
     }
     Ok(())
 }

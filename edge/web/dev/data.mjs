@@ -102,13 +102,15 @@ export function school({ me = 'lehmann', empty = false, now = Date.now() } = {})
   };
 }
 
+const MAY = { microphone: true, camera: true, screen: true };
+
 /** The people of the made-up conference, as a media node would name them. */
 export function roster(me, count = 7) {
   const others = names.filter(([account]) => account !== me).slice(0, count - 1);
   return [
-    { id: 'p-me', account: me, name: nameOf(me), role: 'moderator', microphone: true, camera: true, screen: false, hand: false },
+    { id: 'p-me', account: me, name: nameOf(me), role: 'moderator', microphone: true, camera: true, screen: false, hand: null, muted: false, may: MAY },
     ...others.map(([account, name], i) => ({
-      id: `p-${account}`, account, name, role: 'participant', microphone: i % 3 !== 1, camera: i % 4 !== 2, screen: false, hand: i === 3,
+      id: `p-${account}`, account, name, role: 'participant', microphone: i % 3 !== 1, camera: i % 4 !== 2, screen: false, hand: i === 3 ? 1 : null, muted: false, may: MAY,
     })),
   ];
 }

@@ -206,7 +206,7 @@ export async function serve({ port = 0, dist = new URL('../dist', import.meta.ur
       const message = JSON.parse(text);
       if (message.type === 'ping') send({ type: 'pong', n: message.n });
       if (message.type === 'publish') Object.assign(list[0], { microphone: message.microphone, camera: message.camera, screen: message.screen });
-      if (message.type === 'hand') list[0].hand = message.raised;
+      if (message.type === 'hand') list[0].hand = message.raised ? 1 + list.filter(({ hand }, i) => i > 0 && hand).length : null;
       if (message.type === 'publish' || message.type === 'hand') send({ type: 'roster', participants: list });
     });
   }

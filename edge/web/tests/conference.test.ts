@@ -4,7 +4,7 @@ import { Conference } from '../src/session/conference/conference';
 import type { Local } from '../src/session/conference/types';
 import { claims, FakeNodes, FakePeer, FakeTrack } from './support/peer';
 
-const ben: Participant = { id: '', account: 'ben', name: 'Ben', role: 'moderator', microphone: true, camera: true, screen: false, hand: false };
+const ben: Participant = { id: '', account: 'ben', name: 'Ben', role: 'moderator', microphone: true, camera: true, screen: false, hand: null, muted: false, may: { microphone: true, camera: true, screen: true } };
 const local = (): Local => ({
   microphone: new FakeTrack('audio') as unknown as MediaStreamTrack,
   camera: new FakeTrack('video') as unknown as MediaStreamTrack,

@@ -4,7 +4,7 @@ import { keyed, withAwaited } from '../src/session/conference/people';
 import { bestGrid, mainTile, pageLength, tilesOf } from '../src/ui/conference/tiles';
 
 const person = (key: string, more: Partial<Person> = {}): Person => ({
-  key, id: key, account: key, name: key, role: 'participant', me: false, microphone: true, camera: true, screen: false, hand: false, awaited: false, ...more,
+  key, id: key, account: key, name: key, role: 'participant', me: false, microphone: true, camera: true, screen: false, hand: null, muted: false, may: { microphone: true, camera: true, screen: true }, awaited: false, ...more,
 });
 
 describe('pictures of a conference', () => {
@@ -48,7 +48,7 @@ describe('pictures of a conference', () => {
   });
 
   it('tells two devices of one person apart, and knows them again on another node', () => {
-    const raw = (id: string, account: string) => ({ id, account, name: account, role: 'participant' as const, microphone: true, camera: true, screen: false, hand: false });
+    const raw = (id: string, account: string) => ({ id, account, name: account, role: 'participant' as const, microphone: true, camera: true, screen: false, hand: null, muted: false, may: { microphone: true, camera: true, screen: true } });
     const before = keyed([raw('1', 'a'), raw('2', 'b'), raw('3', 'a')], '2');
     expect(before.map(({ key, me }) => [key, me])).toEqual([['a#1', false], ['b#1', true], ['a#2', false]]);
     const after = withAwaited(keyed([raw('9', 'b'), raw('8', 'c')], '9'), before);

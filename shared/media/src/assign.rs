@@ -24,6 +24,8 @@ impl Engine {
         state.slots_at = now;
         let members = state.members.clone();
         let active = state.speakers.active().to_vec();
+        let spotlight = state.state.rules().spotlight;
+        let cameras_to_moderators = state.state.cameras_to_moderators();
         let mut candidates = Vec::new();
         for (joined, peer) in members.iter().enumerate() {
             let Some(session) = self.sessions.get(*peer) else { continue };
@@ -33,6 +35,7 @@ impl Engine {
                         source: session.source_ref(*peer, kind),
                         participant: session.participant.id.clone(),
                         moderator: session.participant.role == MediaRole::Moderator,
+                        spotlit: spotlight.as_ref() == Some(&session.participant.account),
                         joined,
                     });
                 }
@@ -41,8 +44,16 @@ impl Engine {
         if let Some(state) = self.rooms.get(room).and_then(Option::as_ref) {
             room::rank(&mut candidates, &state.recent);
         }
+        // What participants may see of it.
+        let open: Option<Vec<Candidate>> = cameras_to_moderators.then(|| {
+            let shown = |candidate: &&Candidate| candidate.moderator || candidate.source.kind != SourceKind::Camera;
+            candidates.iter().filter(shown).cloned().collect()
+        });
         for member in members {
-            self.assign_member(now, member, &candidates, &active);
+            let moderates =
+                self.sessions.get(member).is_some_and(|session| session.participant.role == MediaRole::Moderator);
+            let seen = open.as_ref().filter(|_| !moderates).unwrap_or(&candidates);
+            self.assign_member(now, member, seen, &active);
         }
     }
 

@@ -9,8 +9,9 @@ use crate::{
     rtcp::Feedback,
     rtp,
     session::Keys,
-    source::{KINDS, Peer, Subscriber},
+    source::{Peer, Subscriber},
     srtp::Context,
+    state::Kept,
     stun::Request,
     table::Table,
     tick::{TICK, flush},
@@ -45,13 +46,16 @@ pub struct Config {
     pub sessions_max: usize,
     /// Connections in one room; a join beyond is refused.
     pub room_participants_max: usize,
+    /// Milliseconds since 1970 when the engine starts: for raised hands and the attendance list, which outlive it at other
+    /// nodes.
+    pub started_at_ms: u64,
 }
 
 impl Config {
     pub const SESSIONS_MAX: usize = 2_000;
     pub const ROOM_PARTICIPANTS_MAX: usize = 300;
 
-    /// With the usual limits.
+    /// With the usual limits, in 1970.
     pub fn new(node: NodeName, kind: NodeKind, candidates: Vec<SocketAddr>, seed: [u8; 32]) -> Self {
         Self {
             node,
@@ -60,6 +64,7 @@ impl Config {
             seed,
             sessions_max: Self::SESSIONS_MAX,
             room_participants_max: Self::ROOM_PARTICIPANTS_MAX,
+            started_at_ms: 0,
         }
     }
 }
@@ -83,6 +88,10 @@ pub enum JoinError {
     RoomFull,
     #[error("the node is full")]
     NodeFull,
+    #[error("the conference was ended")]
+    Ended,
+    #[error("a moderator has removed this person from the conference")]
+    Blocked,
 }
 
 #[derive(Debug, Clone)]
@@ -109,6 +118,7 @@ pub struct Engine {
     by_addr: HashMap<SocketAddr, Peer>,
     pub(crate) rooms: Vec<Option<Room>>,
     pub(crate) room_by_key: BTreeMap<(SchoolId, ConferenceId), usize>,
+    pub(crate) kept: Kept,
     pub(crate) singles: Singles,
     controls: VecDeque<(SessionId, ToClient)>,
     pub(crate) next_tick: Instant,
@@ -141,6 +151,7 @@ impl Engine {
             by_addr: HashMap::new(),
             rooms: Vec::new(),
             room_by_key: BTreeMap::new(),
+            kept: Kept::default(),
             singles: Singles::default(),
             controls: VecDeque::new(),
             next_tick: now,
@@ -173,33 +184,17 @@ impl Engine {
         let Some(room) = self.rooms.get_mut(state.room).and_then(Option::as_mut) else { return };
         match message {
             ToNode::Publish { microphone, camera, screen } => {
-                for (kind, published) in KINDS.into_iter().zip([microphone, camera, screen]) {
-                    if let Some(source) = state.source_mut(kind) {
-                        source.published = published;
-                    }
-                }
-                let publishes = |kind| state.source(kind).is_some_and(|source| source.published);
-                let [microphone, camera, screen] = KINDS.map(publishes);
-                state.participant.microphone = microphone;
-                state.participant.camera = camera;
-                state.participant.screen = screen;
-                if microphone {
-                    room.speakers.add(peer);
-                } else {
-                    room.speakers.remove(peer);
-                }
-                room.roster_changed = true;
-                room.slots_changed = true;
+                state.standing.says = [microphone, camera, screen];
+                self.allow_sources(peer);
             }
             ToNode::View { mut tiles } => {
                 tiles.truncate(VIEW_TILES_MAX);
                 state.view = Some(tiles);
                 room.slots_changed = true;
             }
-            ToNode::Hand { raised } => {
-                room.roster_changed |= state.participant.hand != raised;
-                state.participant.hand = raised;
-            }
+            ToNode::Hand { raised } => self.raise_hand(now, peer, raised),
+            ToNode::Unmute => self.unmute(peer),
+            ToNode::Moderate { order } => self.order(now, peer, order),
             ToNode::Ping { n } => self.tell(session, ToClient::Pong { n }),
         }
     }
@@ -340,6 +335,7 @@ impl Engine {
     /// Takes a session out of everything that knows it.
     pub(crate) fn end(&mut self, now: Instant, peer: Peer, reason: LeaveReason) {
         let Some(mut session) = self.sessions.remove(peer) else { return };
+        let now_ms = self.wall_ms(now);
         session.handshake.close(now);
         if let Some(dest) = session.agent.selected() {
             flush(&mut session.handshake, |packet| {
@@ -364,9 +360,15 @@ impl Engine {
             && let Some(room) = place
         {
             room.remove(peer);
-            if room.members.is_empty() {
+            if let Some(stay) = session.standing.stay {
+                room.state.leave(stay, now_ms);
+            }
+            if room.members.is_empty()
+                && room.waiting.is_empty()
+                && let Some(room) = place.take()
+            {
                 self.room_by_key.remove(&room.key);
-                *place = None;
+                self.kept.put(now, room.key, room.state);
             }
         }
         if reason != LeaveReason::Left {

@@ -57,6 +57,10 @@ pub enum LeaveReason {
     Replaced,
     /// The conference was ended.
     RoomClosed,
+    /// A moderator has sent the person away.
+    Removed,
+    /// A moderator did not let the person in.
+    Refused,
     /// The control channel stayed silent.
     Idle,
     /// No handshake in time, a wrong certificate, or no packet for too long.
@@ -70,6 +74,8 @@ impl LeaveReason {
             Self::Draining => "draining",
             Self::Replaced => "replaced",
             Self::RoomClosed => "room-closed",
+            Self::Removed => "removed",
+            Self::Refused => "refused",
             Self::Idle => "idle",
             Self::TransportFailed => "transport-failed",
         }

@@ -8,17 +8,15 @@ use crate::{
     session::{New, Session},
     slot::Slot,
     source::Source,
+    state::{RoomState, registers::NAME_LEN_MAX},
     stun::{Agent, PASSWORD_LEN, UFRAG_LEN},
 };
 use schulhof_wire::{
     id::{ConferenceId, ID_LEN_MAX, SchoolId},
-    media::{Participant, ParticipantId, ToClient},
+    media::{May, Participant, ParticipantId, ToClient},
     ticket::{self, Claims},
 };
 use std::time::Instant;
-
-/// Longest shown name in bytes.
-const NAME_LEN_MAX: usize = 256;
 
 /// How the lines of an offer are used.
 struct Layout {
@@ -44,9 +42,18 @@ impl Engine {
             return Err(JoinError::NodeFull);
         }
         let key = (claims.school.clone(), claims.room.clone());
-        let members = self.room_by_key.get(&key).and_then(|room| self.rooms[*room].as_ref()).map(|room| &room.members);
-        let freed = usize::from(members.is_some_and(|members| members.iter().any(|peer| Some(*peer) == replaced)));
-        if members.map_or(0, Vec::len) - freed >= self.config.room_participants_max {
+        let room = self.room_by_key.get(&key).and_then(|room| self.rooms[*room].as_ref());
+        if let Some(state) = room.map(|room| &room.state).or_else(|| self.kept.get(now, &key)) {
+            if state.is_ended() {
+                return Err(JoinError::Ended);
+            }
+            if state.is_blocked(&claims.account, claims.role) {
+                return Err(JoinError::Blocked);
+            }
+        }
+        let taken = room
+            .map_or(0, |room| room.members.iter().chain(&room.waiting).filter(|peer| Some(**peer) != replaced).count());
+        if taken >= self.config.room_participants_max {
             return Err(JoinError::RoomFull);
         }
         if let Some(replaced) = replaced {
@@ -92,7 +99,9 @@ impl Engine {
                     microphone: false,
                     camera: false,
                     screen: false,
-                    hand: false,
+                    hand: None,
+                    muted: false,
+                    may: May { microphone: true, camera: true, screen: true },
                 },
                 agent,
                 handshake: Handshake::new(&self.identity, self.config.candidates[0], offer.fingerprint),
@@ -107,8 +116,7 @@ impl Engine {
         self.by_ufrag.insert(ufrag, peer);
         self.by_ticket.insert(ticket, peer);
         if let Some(room) = self.rooms[room].as_mut() {
-            room.members.push(peer);
-            room.roster_changed = true;
+            room.waiting.push(peer);
         }
         self.stats.joins += 1;
         if self.sessions.len() == 1 {
@@ -116,6 +124,7 @@ impl Engine {
         }
         let (node, node_kind) = (self.config.node.clone(), self.config.kind);
         self.tell(id, ToClient::Welcome { you: participant_id.clone(), node, node_kind });
+        self.settle(now, peer);
         Joined { session: id, participant: participant_id, answer }
     }
 
@@ -127,7 +136,9 @@ impl Engine {
         if place == self.rooms.len() {
             self.rooms.push(None);
         }
-        self.rooms[place] = Some(Room::new(now, key.clone()));
+        let kept = self.kept.take(now, &key);
+        let state = kept.unwrap_or_else(|| RoomState::new(self.config.node.clone()));
+        self.rooms[place] = Some(Room::new(now, key.clone(), state));
         self.room_by_key.insert(key, place);
         place
     }

@@ -4,6 +4,7 @@
 use crate::{
     source::{Peer, SourceRef},
     speakers::Speakers,
+    state::RoomState,
 };
 use schulhof_wire::{
     id::{ConferenceId, SchoolId},
@@ -21,8 +22,11 @@ const SCREEN_HEIGHT: u16 = 1080;
 
 pub(crate) struct Room {
     pub key: (SchoolId, ConferenceId),
-    /// In the order of joining.
+    pub state: RoomState,
+    /// In the order of first joining.
     pub members: Vec<Peer>,
+    /// In the waiting room, longest first.
+    pub waiting: Vec<Peer>,
     pub speakers: Speakers<Peer>,
     /// Who spoke last, latest first.
     pub recent: Vec<Peer>,
@@ -36,10 +40,12 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    pub fn new(now: Instant, key: (SchoolId, ConferenceId)) -> Self {
+    pub fn new(now: Instant, key: (SchoolId, ConferenceId), state: RoomState) -> Self {
         Self {
             key,
+            state,
             members: Vec::new(),
+            waiting: Vec::new(),
             speakers: Speakers::new(),
             recent: Vec::new(),
             told_speakers: Vec::new(),
@@ -53,6 +59,7 @@ impl Room {
 
     pub fn remove(&mut self, peer: Peer) {
         self.members.retain(|member| *member != peer);
+        self.waiting.retain(|waiting| *waiting != peer);
         self.recent.retain(|member| *member != peer);
         self.speakers.remove(peer);
         self.roster_changed = true;
@@ -77,17 +84,19 @@ pub(crate) struct Candidate {
     pub source: SourceRef,
     pub participant: ParticipantId,
     pub moderator: bool,
+    /// A moderator wants everybody to see this person first.
+    pub spotlit: bool,
     /// Place in the order of joining.
     pub joined: usize,
 }
 
-/// Brings the candidates into the order for clients that have told no view: screens, moderators, latest speakers, then
-/// who joined last.
+/// Brings the candidates into the order for clients that have told no view: the spotlight, screens, moderators, latest
+/// speakers, then who joined last.
 pub(crate) fn rank(candidates: &mut [Candidate], recent: &[Peer]) {
     candidates.sort_by_key(|candidate| {
         let spoke = recent.iter().position(|peer| *peer == candidate.source.peer).unwrap_or(usize::MAX);
         let screen = candidate.source.kind == SourceKind::Screen;
-        (!screen, !candidate.moderator, spoke, std::cmp::Reverse(candidate.joined))
+        (!candidate.spotlit, !screen, !candidate.moderator, spoke, std::cmp::Reverse(candidate.joined))
     });
 }
 
@@ -146,7 +155,7 @@ mod tests {
 
     fn candidate(peer: Peer, kind: SourceKind, moderator: bool) -> Candidate {
         let participant = ParticipantId(format!("p{peer}"));
-        Candidate { source: source(peer, kind), participant, moderator, joined: peer }
+        Candidate { source: source(peer, kind), participant, moderator, spotlit: false, joined: peer }
     }
 
     fn tile(peer: Peer, height: u16) -> Tile {
@@ -163,6 +172,11 @@ mod tests {
         let camera = |peer| (peer, SourceKind::Camera);
         assert_eq!(shown, [(3, SourceKind::Screen), camera(1), camera(4), camera(0), camera(3), camera(2)]);
         assert_eq!(wanted(3, None, &all, 1)[0].0.peer, 1, "nobody gets his own screen");
+        for candidate in &mut all {
+            candidate.spotlit = candidate.source == self::camera(2);
+        }
+        rank(&mut all, &[4, 0]);
+        assert_eq!(wanted(5, None, &all, 1)[0].0, self::camera(2), "the spotlight goes before all");
     }
 
     #[test]

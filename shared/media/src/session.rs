@@ -10,6 +10,7 @@ use crate::{
     slot::Slot,
     source::{Peer, Source, SourceRef, place},
     srtp::{Context, RTCP_INDEX_MAX},
+    standing::Standing,
     stun::Agent,
     transmit::Outbox,
     twcc::Arrivals,
@@ -63,6 +64,7 @@ pub(crate) struct Session {
     pub ticket: String,
     pub room: usize,
     pub participant: Participant,
+    pub standing: Standing,
     pub joined_at: Instant,
     /// Last authenticated packet.
     pub alive_at: Instant,
@@ -120,6 +122,7 @@ impl Session {
             school: new.school,
             ticket: new.ticket,
             room: new.room,
+            standing: Standing::new(new.participant.role),
             participant: new.participant,
             joined_at: now,
             alive_at: now,

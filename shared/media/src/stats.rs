@@ -26,12 +26,14 @@ pub enum DropReason {
     BadRtcp,
     /// A listener's queue of this batch is full.
     QueueFull,
-    /// Control messages over the session's budget, or beyond the queue to the shell.
+    /// Control messages over the session's budget, beyond the queue to the shell, or beyond what a room's state holds.
     Control,
+    /// An order of somebody who does not moderate, or about somebody whom it may not be about.
+    NotAllowed,
 }
 
 impl DropReason {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Malformed,
         Self::Stun,
         Self::UnvalidatedAddress,
@@ -44,6 +46,7 @@ impl DropReason {
         Self::BadRtcp,
         Self::QueueFull,
         Self::Control,
+        Self::NotAllowed,
     ];
 
     /// As a metric's label.
@@ -61,6 +64,7 @@ impl DropReason {
             Self::BadRtcp => "bad_rtcp",
             Self::QueueFull => "queue_full",
             Self::Control => "control",
+            Self::NotAllowed => "not_allowed",
         }
     }
 }

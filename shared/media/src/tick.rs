@@ -2,8 +2,14 @@
 //! sessions costs far less than a timer for each of their deadlines.
 
 use crate::{Engine, LeaveReason, dtls::Handshake, source::Peer};
-use schulhof_wire::media::{Speaker, ToClient};
-use std::time::{Duration, Instant};
+use schulhof_wire::{
+    media::{Known, Participant, Speaker, ToClient},
+    ticket::MediaRole,
+};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 /// Fine enough for NACKs (5 ms of reordering) and speakers, coarse enough to cost nothing.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
@@ -94,15 +100,40 @@ impl Engine {
     fn tell_roster(&mut self, room: usize) {
         let Some(state) = self.rooms.get(room).and_then(Option::as_ref) else { return };
         let members = state.members.clone();
+        let hands = state.state.hands();
+        let places: BTreeMap<_, _> = hands.iter().zip(1..).collect();
         let participants: Vec<_> = members
             .iter()
             .filter_map(|peer| self.sessions.get(*peer))
-            .map(|session| session.participant.clone())
+            .map(|session| {
+                let person = &session.participant;
+                Participant { hand: places.get(&person.account).copied(), ..person.clone() }
+            })
             .collect();
+        let rules = state.state.rules();
+        let waiting = state.waiting.iter().filter_map(|peer| self.sessions.get(*peer));
+        let known = |person: &Participant| Known { account: person.account.clone(), name: person.name.clone() };
+        let lobby = (waiting.map(|session| known(&session.participant)).collect(), state.state.blocked());
         for peer in members {
-            if let Some(id) = self.sessions.get(peer).map(|session| session.id) {
-                self.tell(id, ToClient::Roster { participants: participants.clone() });
+            let Some(session) = self.sessions.get_mut(peer) else { continue };
+            let id = session.id;
+            let moderates = session.participant.role == MediaRole::Moderator;
+            let standing = &mut session.standing;
+            let news = (standing.told_rules.as_ref() != Some(&rules)).then(|| rules.clone());
+            let callers = (moderates && standing.told_lobby.as_ref() != Some(&lobby)).then(|| lobby.clone());
+            if news.is_some() {
+                standing.told_rules.clone_from(&news);
             }
+            if callers.is_some() {
+                standing.told_lobby.clone_from(&callers);
+            }
+            if let Some(rules) = news {
+                self.tell(id, ToClient::Rules { rules });
+            }
+            if let Some((waiting, blocked)) = callers {
+                self.tell(id, ToClient::Lobby { waiting, blocked });
+            }
+            self.tell(id, ToClient::Roster { participants: participants.clone() });
         }
     }
 

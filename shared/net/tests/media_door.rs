@@ -258,7 +258,10 @@ async fn who_joins_is_welcomed_and_sees_the_others() {
     assert_eq!(both[1].account.as_str(), "ben");
     let hand = serde_json::to_string(&ToNode::Hand { raised: true }).unwrap();
     other.send(Message::text(hand)).await.unwrap();
-    next(&mut socket, |m| matches!(m, ToClient::Roster { participants } if participants[1].hand).then_some(())).await;
+    next(&mut socket, |m| {
+        matches!(m, ToClient::Roster { participants } if participants[1].hand == Some(1)).then_some(())
+    })
+    .await;
     other.send(Message::text(serde_json::to_string(&ToNode::Ping { n: 7 }).unwrap())).await.unwrap();
     next(&mut other, |m| matches!(m, ToClient::Pong { n: 7 }).then_some(())).await;
     assert_eq!(node.snapshot().joins.get("ok"), Some(&2));

@@ -82,9 +82,83 @@ pub enum ToNode {
     Hand {
         raised: bool,
     },
+    /// Takes back that a moderator has muted one. Does nothing while speaking is locked for this person.
+    Unmute,
+    /// Of a moderator; from others it is ignored and counted.
+    Moderate {
+        order: Order,
+    },
     Ping {
         n: u32,
     },
+}
+
+/// What a moderator asks for. People are named by their accounts: an order holds for all their devices, at whichever
+/// node they are, and also when they come back with another ticket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Order {
+    /// With the waiting room on, participants who come are let in by a moderator. Who is in the room stays in it.
+    Lobby {
+        on: bool,
+    },
+    Admit {
+        account: AccountId,
+    },
+    AdmitAll,
+    /// Sends somebody away from the waiting room; he may ask again.
+    Refuse {
+        account: AccountId,
+    },
+    Mute {
+        account: AccountId,
+    },
+    /// All participants who are in the room; moderators are not muted.
+    MuteAll,
+    /// While a source is locked, participants' ones are not forwarded, except of those who are allowed it.
+    Lock {
+        kind: SourceKind,
+        on: bool,
+    },
+    Allow {
+        account: AccountId,
+        kind: SourceKind,
+        on: bool,
+    },
+    /// Participants' cameras are forwarded to moderators only.
+    CamerasToModerators {
+        on: bool,
+    },
+    LowerHand {
+        account: AccountId,
+    },
+    LowerHands,
+    /// Whose picture everybody is to see first.
+    Spotlight {
+        account: Option<AccountId>,
+    },
+    /// Shares the moderator's role, or takes it back from who was given it. Whose ticket is a moderator's keeps the
+    /// role, unless he gives it up himself, and may always take it again.
+    Role {
+        account: AccountId,
+        role: MediaRole,
+    },
+    /// Gives the moderator's role to somebody else and gives it up oneself.
+    HandOver {
+        account: AccountId,
+    },
+    /// Sends somebody away who cannot come back, with whatever ticket. Not those whose ticket is a moderator's.
+    Remove {
+        account: AccountId,
+    },
+    /// Who was removed may come back.
+    Unblock {
+        account: AccountId,
+    },
+    /// Sends everybody away; nobody can join any more. Only of those whose ticket is a moderator's.
+    End,
+    /// Asks for [`ToClient::Attendance`].
+    Attendance,
 }
 
 /// Node -> client.
@@ -96,7 +170,18 @@ pub enum ToClient {
         node: NodeName,
         node_kind: NodeKind,
     },
-    /// Everybody in the room, in order of joining; sent whole on each change (rooms are bounded).
+    /// One is in the waiting room: nothing is forwarded or told until a moderator lets one in; then the roster comes.
+    Waiting,
+    /// What holds for everybody in the room.
+    Rules {
+        rules: Rules,
+    },
+    /// To moderators: who waits to be let in, longest first, and who was removed.
+    Lobby {
+        waiting: Vec<Known>,
+        blocked: Vec<Known>,
+    },
+    /// Everybody in the room, in order of first joining; sent whole on each change (rooms are bounded).
     Roster {
         participants: Vec<Participant>,
     },
@@ -109,10 +194,15 @@ pub enum ToClient {
     Speakers {
         speakers: Vec<Speaker>,
     },
+    /// To a moderator who asked: who was there from when to when, in order of coming.
+    Attendance {
+        stays: Vec<Stay>,
+    },
     Pong {
         n: u32,
     },
-    /// The node ends the connection: `draining`, `replaced`, `room-closed`, `idle`, `transport-failed`.
+    /// The node ends the connection: `draining`, `replaced`, `room-closed`, `removed`, `refused`, `idle`,
+    /// `transport-failed`.
     Closing {
         reason: String,
     },
@@ -123,11 +213,59 @@ pub struct Participant {
     pub id: ParticipantId,
     pub account: AccountId,
     pub name: String,
+    /// At present: the ticket's, or what was handed over.
     pub role: MediaRole,
+    /// Sent just now, and forwarded.
     pub microphone: bool,
     pub camera: bool,
     pub screen: bool,
-    pub hand: bool,
+    /// Place in the queue of raised hands, from 1.
+    pub hand: Option<u16>,
+    /// Muted by a moderator: not forwarded until he takes it back ([`ToNode::Unmute`]).
+    pub muted: bool,
+    /// What the room's locks leave to this person.
+    pub may: May,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct May {
+    pub microphone: bool,
+    pub camera: bool,
+    pub screen: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Rules {
+    /// The waiting room is on.
+    pub lobby: bool,
+    /// Locked for participants.
+    pub microphone_locked: bool,
+    pub camera_locked: bool,
+    pub screen_locked: bool,
+    pub cameras_to_moderators: bool,
+    pub spotlight: Option<AccountId>,
+}
+
+/// Somebody who is not in the room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Known {
+    pub account: AccountId,
+    pub name: String,
+}
+
+/// One stay of one person in the room.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, TS)]
+pub struct Stay {
+    pub account: AccountId,
+    pub name: String,
+    /// Of the ticket.
+    pub role: MediaRole,
+    /// Milliseconds since 1970.
+    #[ts(type = "number")]
+    pub from_ms: u64,
+    /// Nothing: still there.
+    #[ts(type = "number | null")]
+    pub to_ms: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]

@@ -385,7 +385,67 @@ session: string,
  */
 answer: string, node: NodeName, node_kind: NodeKind, };
 
-export type Participant = { id: ParticipantId, account: AccountId, name: string, role: MediaRole, microphone: boolean, camera: boolean, screen: boolean, hand: boolean, };
+export type May = { microphone: boolean, camera: boolean, screen: boolean, };
+
+export type Participant = { id: ParticipantId, account: AccountId, name: string, 
+/**
+ * At present: the ticket's, or what was handed over.
+ */
+role: MediaRole, 
+/**
+ * Sent just now, and forwarded.
+ */
+microphone: boolean, camera: boolean, screen: boolean, 
+/**
+ * Place in the queue of raised hands, from 1.
+ */
+hand: number | null, 
+/**
+ * Muted by a moderator: not forwarded until he takes it back ([`ToNode::Unmute`]).
+ */
+muted: boolean, 
+/**
+ * What the room's locks leave to this person.
+ */
+may: May, };
+
+export type Rules = { 
+/**
+ * The waiting room is on.
+ */
+lobby: boolean, 
+/**
+ * Locked for participants.
+ */
+microphone_locked: boolean, camera_locked: boolean, screen_locked: boolean, cameras_to_moderators: boolean, spotlight: AccountId | null, };
+
+/**
+ * Somebody who is not in the room.
+ */
+export type Known = { account: AccountId, name: string, };
+
+/**
+ * One stay of one person in the room.
+ */
+export type Stay = { account: AccountId, name: string, 
+/**
+ * Of the ticket.
+ */
+role: MediaRole, 
+/**
+ * Milliseconds since 1970.
+ */
+from_ms: number, 
+/**
+ * Nothing: still there.
+ */
+to_ms: number | null, };
+
+/**
+ * What a moderator asks for. People are named by their accounts: an order holds for all their devices, at whichever
+ * node they are, and also when they come back with another ticket.
+ */
+export type Order = { "type": "lobby", on: boolean, } | { "type": "admit", account: AccountId, } | { "type": "admit_all" } | { "type": "refuse", account: AccountId, } | { "type": "mute", account: AccountId, } | { "type": "mute_all" } | { "type": "lock", kind: SourceKind, on: boolean, } | { "type": "allow", account: AccountId, kind: SourceKind, on: boolean, } | { "type": "cameras_to_moderators", on: boolean, } | { "type": "lower_hand", account: AccountId, } | { "type": "lower_hands" } | { "type": "spotlight", account: AccountId | null, } | { "type": "role", account: AccountId, role: MediaRole, } | { "type": "hand_over", account: AccountId, } | { "type": "remove", account: AccountId, } | { "type": "unblock", account: AccountId, } | { "type": "end" } | { "type": "attendance" };
 
 export type Slot = { slot: number, 
 /**
@@ -398,9 +458,9 @@ export type Speaker = { participant: ParticipantId, level: number, };
 /**
  * Client -> node.
  */
-export type ToNode = { "type": "publish", microphone: boolean, camera: boolean, screen: boolean, } | { "type": "view", tiles: Array<Tile>, } | { "type": "hand", raised: boolean, } | { "type": "ping", n: number, };
+export type ToNode = { "type": "publish", microphone: boolean, camera: boolean, screen: boolean, } | { "type": "view", tiles: Array<Tile>, } | { "type": "hand", raised: boolean, } | { "type": "unmute" } | { "type": "moderate", order: Order, } | { "type": "ping", n: number, };
 
 /**
  * Node -> client.
  */
-export type ToClient = { "type": "welcome", you: ParticipantId, node: NodeName, node_kind: NodeKind, } | { "type": "roster", participants: Array<Participant>, } | { "type": "slots", audio: Array<Slot>, video: Array<Slot>, } | { "type": "speakers", speakers: Array<Speaker>, } | { "type": "pong", n: number, } | { "type": "closing", reason: string, };
+export type ToClient = { "type": "welcome", you: ParticipantId, node: NodeName, node_kind: NodeKind, } | { "type": "waiting" } | { "type": "rules", rules: Rules, } | { "type": "lobby", waiting: Array<Known>, blocked: Array<Known>, } | { "type": "roster", participants: Array<Participant>, } | { "type": "slots", audio: Array<Slot>, video: Array<Slot>, } | { "type": "speakers", speakers: Array<Speaker>, } | { "type": "attendance", stays: Array<Stay>, } | { "type": "pong", n: number, } | { "type": "closing", reason: string, };

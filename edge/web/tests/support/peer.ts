@@ -129,7 +129,7 @@ export class FakeNodes implements NodeDoor {
   roster(joined: Joined, me: string) {
     const n = this.joined.indexOf(joined) + 1;
     const others = this.participants.map((person) => ({ ...person, id: `${person.account}-${n}` }));
-    const own: Participant = { id: me, account: 'anna', name: 'Anna', role: 'participant', microphone: true, camera: true, screen: false, hand: false };
+    const own: Participant = { id: me, account: 'anna', name: 'Anna', role: 'participant', microphone: true, camera: true, screen: false, hand: null, muted: false, may: { microphone: true, camera: true, screen: true } };
     joined.handlers.onMessage({ type: 'roster', participants: [own, ...others] });
     joined.handlers.onMessage({
       type: 'slots',

@@ -26,9 +26,9 @@ fn everybody_is_welcomed_and_listed_in_the_order_of_joining() {
     let roster = world.roster(0);
     let ids: Vec<_> = roster.iter().map(|participant| participant.id.0.as_str()).collect();
     assert_eq!(ids, ["ticket-anna", "ticket-ben"]);
-    assert_eq!((roster[0].microphone, roster[0].hand), (false, false));
+    assert_eq!((roster[0].microphone, roster[0].hand), (false, None));
     let ben = &roster[1];
-    assert_eq!((ben.microphone, ben.camera, ben.screen, ben.hand), (true, false, true, true));
+    assert_eq!((ben.microphone, ben.camera, ben.screen, ben.hand), (true, false, true, Some(1)));
     assert_eq!(ben.name, "BEN");
 
     world.engine.leave(world.now, world.clients[1].session(), LeaveReason::Left);

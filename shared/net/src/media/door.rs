@@ -132,6 +132,8 @@ impl From<JoinError> for Refusal {
         let (status, code) = match error {
             JoinError::Claims(_) => (400, "bad-claims"),
             JoinError::Offer(_) => (400, "bad-offer"),
+            JoinError::Ended => (403, "room-closed"),
+            JoinError::Blocked => (403, "blocked"),
             JoinError::RoomFull | JoinError::NodeFull => (503, "full"),
         };
         Self::new(status, code, error.to_string())

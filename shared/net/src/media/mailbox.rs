@@ -13,9 +13,13 @@ const PONGS_MAX: usize = 4;
 #[derive(Debug, Default)]
 struct Waiting {
     welcome: Option<ToClient>,
+    lobby_wait: Option<ToClient>,
+    rules: Option<ToClient>,
+    lobby: Option<ToClient>,
     roster: Option<ToClient>,
     slots: Option<ToClient>,
     speakers: Option<ToClient>,
+    attendance: Option<ToClient>,
     pongs: VecDeque<ToClient>,
     closing: Option<ToClient>,
 }
@@ -33,6 +37,10 @@ impl Mailbox {
             let mut waiting = self.waiting.lock();
             match message {
                 ToClient::Welcome { .. } => waiting.welcome = Some(message),
+                ToClient::Waiting => waiting.lobby_wait = Some(message),
+                ToClient::Rules { .. } => waiting.rules = Some(message),
+                ToClient::Lobby { .. } => waiting.lobby = Some(message),
+                ToClient::Attendance { .. } => waiting.attendance = Some(message),
                 ToClient::Roster { .. } => waiting.roster = Some(message),
                 ToClient::Slots { .. } => waiting.slots = Some(message),
                 ToClient::Speakers { .. } => waiting.speakers = Some(message),
@@ -48,7 +56,8 @@ impl Mailbox {
         self.arrived.notify_one();
     }
 
-    /// Waits for messages and takes them: welcome first, then who is there, what the slots carry, and `Closing` last.
+    /// Waits for messages and takes them: welcome first, then what holds and who is there, what the slots carry, and
+    /// `Closing` last.
     pub async fn take(&self) -> Vec<ToClient> {
         loop {
             let messages = self.take_now();
@@ -60,8 +69,10 @@ impl Mailbox {
     }
 
     fn take_now(&self) -> Vec<ToClient> {
-        let Waiting { welcome, roster, slots, speakers, pongs, closing } = std::mem::take(&mut *self.waiting.lock());
-        [welcome, roster, slots, speakers].into_iter().flatten().chain(pongs).chain(closing).collect()
+        let taken = std::mem::take(&mut *self.waiting.lock());
+        let Waiting { welcome, lobby_wait, rules, lobby, roster, slots, speakers, attendance, pongs, closing } = taken;
+        let states = [welcome, lobby_wait, rules, lobby, roster, slots, speakers, attendance];
+        states.into_iter().flatten().chain(pongs).chain(closing).collect()
     }
 }
 

@@ -19,7 +19,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
@@ -72,6 +72,7 @@ pub async fn serve_gated(config: Config, gate: Gate) -> Result<Handle, StartErro
     aws_lc_rs::rand::fill(&mut seed).map_err(|e| StartError::Randomness(e.to_string()))?;
     let candidates = config.advertise.iter().map(|ip| SocketAddr::new(*ip, addr.port())).collect();
     let mut setup = schulhof_media::Config::new(config.name.clone(), config.kind, candidates, seed);
+    setup.started_at_ms = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
     setup.sessions_max = config.participants_max as usize;
     let engine = Engine::new(setup, Instant::now())?;
     let meter = Arc::new(Meter::new());

@@ -157,7 +157,7 @@ export class Conference {
         .filter((person) => !person.awaited)
         .map(({ id, name, me, microphone, camera, screen, hand }) => {
           const { perSecond, decoded } = link?.frames(id) ?? { perSecond: 0, decoded: 0 };
-          return { id, name, me, microphone, camera, screen, hand, framesPerSecond: perSecond, framesDecoded: decoded };
+          return { id, name, me, microphone, camera, screen, hand: hand !== null, framesPerSecond: perSecond, framesDecoded: decoded };
         }),
       audioEnergy: reading?.media.reduce((sum, stat) => sum + stat.audioEnergy, 0) ?? 0,
       bytesReceived: reading?.bytesReceived ?? 0,

@@ -170,6 +170,10 @@ export class Link {
         this.lose(message.reason);
         return;
       case 'pong':
+      case 'waiting':
+      case 'rules':
+      case 'lobby':
+      case 'attendance':
         return;
     }
     this.options.onChange(this);

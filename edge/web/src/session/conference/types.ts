@@ -1,5 +1,5 @@
 /** What the conference page is told. */
-import type { AccountId, MediaRole, NodeKind, NodeName, ParticipantId, SourceKind } from '../../protocol';
+import type { AccountId, May, MediaRole, NodeKind, NodeName, ParticipantId, SourceKind } from '../../protocol';
 
 export type ConferencePhase =
   | { at: 'ticket' }
@@ -27,7 +27,12 @@ export interface Person {
   microphone: boolean;
   camera: boolean;
   screen: boolean;
-  hand: boolean;
+  /** Place in the queue of raised hands, from 1. */
+  hand: number | null;
+  /** By a moderator. */
+  muted: boolean;
+  /** What the room's locks leave to the person. */
+  may: May;
   /** Was there before the node changed, and is expected back. */
   awaited: boolean;
 }

@@ -127,7 +127,7 @@ impl Node {
         let guard = Guard::new(&groups);
         let doors = Doors { groups: groups.clone(), sync: door.clone(), blobs, admin, backup, enrol, guard };
         let keep = Keep { entries: config.keep_entries, days: config.keep_days };
-        let (tending, tending_members) = (groups.clone(), groups.clone());
+        let (tending, tending_members, tending_door) = (groups.clone(), groups.clone(), door.clone());
         let sweeping = sweeper.clone();
         let mut tasks = vec![
             tokio::spawn(accept(endpoint.clone(), doors)),
@@ -137,6 +137,7 @@ impl Node {
             tokio::spawn(know_peers(groups.clone(), members)),
             tokio::spawn(async move { tending_members.tend_members().await }),
             tokio::spawn(async move { tending.tend().await }),
+            tokio::spawn(async move { tending_door.tend().await }),
             tokio::spawn(space::watch(groups.clone())),
             tokio::spawn(tail::drive(groups.clone(), keep)),
             tokio::spawn(snapshots.clone().drive()),

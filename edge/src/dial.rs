@@ -44,6 +44,11 @@ impl Line {
     pub fn restarted(&self) -> bool {
         restarted(&self.connection)
     }
+
+    /// Whether nothing came any more: the line is cut, or the node is dead.
+    pub fn timed_out(&self) -> bool {
+        matches!(self.connection.close_reason(), Some(quinn::ConnectionError::TimedOut))
+    }
 }
 
 /// The node does not know the connection any more, and says so (RFC 9000 section 10.3).

@@ -17,7 +17,7 @@
 //! - [`cache`]: rendered pages of history, never the only copy
 //! - [`live`]: who is told what happens
 //! - [`door`]: HTTP: who may, within which limits, in which form; [`serve`]: the listener under it
-//! - [`link`]: the way to the core, over a line of [`dial`]
+//! - [`link`]: the way to the core, over a line of [`dial`] to whichever of the [`nodes`] leads
 //! - [`placement`]: where a conference goes, and its tickets; [`media`]: the process that carries it
 //! - [`gateway`]: the same doors for many schools, in the cloud
 //! - [`enrol`]: the box's certificate
@@ -35,6 +35,7 @@ pub mod gateway;
 pub mod link;
 pub mod live;
 pub mod media;
+pub mod nodes;
 pub mod placement;
 mod run;
 pub mod serve;

@@ -7,20 +7,18 @@ use crate::{
     clock::Monotonic,
     config::Core,
     dial::Dialler,
+    nodes::{Ended, Node, Nodes},
     stop::Stop,
     store::{FrameError, Store, Taken},
 };
-use schulhof_net::{
-    identity::{PeerIdentity, Role},
-    quic::{Expected, FrameReader, FrameWriter},
-};
+use schulhof_net::quic::{FrameReader, FrameWriter};
 use schulhof_sync::{Redirect, SyncError};
-use schulhof_wire::{
-    NodeName,
-    node::{ToBox, ToCore},
+use schulhof_wire::node::{ToBox, ToCore};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
 };
-use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::sync::{mpsc, watch};
 
 /// Frames on their way into the stream; more stay in the outbox.
 const FRAMES_MAX: usize = 8;
@@ -32,21 +30,6 @@ const UNUSABLE_PAUSE: Duration = Duration::from_secs(1);
 const MISFIT_PAUSE: Duration = Duration::from_secs(1);
 const MISFIT_PAUSE_MAX: Duration = Duration::from_mins(1);
 
-/// A node of the core.
-#[derive(Clone)]
-struct Node {
-    name: NodeName,
-    addr: SocketAddr,
-    expected: Expected,
-}
-
-impl Node {
-    fn new(name: &NodeName, addr: SocketAddr) -> anyhow::Result<Self> {
-        let expected = Expected::Node(PeerIdentity::new(Role::Core, name.as_str())?);
-        Ok(Self { name: name.clone(), addr, expected })
-    }
-}
-
 /// Keeps the box connected to the core.
 pub struct Link {
     store: Arc<Store>,
@@ -57,27 +40,27 @@ pub struct Link {
     clock: Monotonic,
 }
 
-/// The node that a redirect names: a configured one, or one that came to the core since. Its certificate must say the
-/// same name either way. The core's own address of a node may lead nowhere from here (behind a router, over a proxy): a
-/// configured one comes first, unless the redirect before led to nobody there.
-fn named(nodes: &[Node], redirect: &Redirect, deserted: Option<SocketAddr>) -> Option<Node> {
-    let name = redirect.leader.as_ref()?;
-    let configured = nodes.iter().find(|node| node.name == *name);
-    match (configured, redirect.address) {
-        (Some(node), address) if address.is_none() || deserted != Some(node.addr) => Some(node.clone()),
-        (_, Some(addr)) => Node::new(name, addr).ok(),
-        (_, None) => None,
-    }
-}
-
 /// Why a connection ended.
 enum End {
     Redirect(Redirect),
     /// The core's frames do not fit this box's state or version.
     Misfit(SyncError),
     Lost(anyhow::Error),
+    /// Nothing came any more.
+    TimedOut(anyhow::Error),
     /// The node was killed and is there again.
     Restarted(anyhow::Error),
+}
+
+impl End {
+    fn as_seen(&self) -> Ended {
+        match self {
+            Self::Redirect(redirect) => Ended::Redirected(redirect.clone()),
+            Self::Restarted(_) => Ended::Restarted,
+            Self::TimedOut(_) => Ended::TimedOut,
+            Self::Lost(_) | Self::Misfit(_) => Ended::Otherwise,
+        }
+    }
 }
 
 impl<E: Into<anyhow::Error>> From<E> for End {
@@ -107,11 +90,7 @@ impl Link {
     }
 
     async fn keep_connected(&self) {
-        // Boxes begin at different nodes.
-        let mut turn = rand::random_range(0..self.nodes.len());
-        let mut leader: Option<Redirect> = None;
-        // Where a redirect led to nobody.
-        let mut deserted: Option<SocketAddr> = None;
+        let mut nodes = Nodes::new(self.nodes.clone(), rand::random_range(0..self.nodes.len()));
         let mut misfit_pause = MISFIT_PAUSE;
         // Said aloud once: at a first start it may be a wrong address or certificate, later it is the line, again and again.
         let mut told = false;
@@ -125,35 +104,30 @@ impl Link {
             if let Some(at_ms) = state.connect_at {
                 tokio::time::sleep_until(self.clock.instant(at_ms)).await;
             }
-            let named = leader.take().and_then(|redirect| named(&self.nodes, &redirect, deserted));
-            let redirected = named.is_some();
-            let node = named.unwrap_or_else(|| {
-                turn = (turn + 1) % self.nodes.len();
-                self.nodes[turn].clone()
-            });
-            let end = self.converse(&node, state.generation).await;
+            let (node, patience) = nodes.choose();
+            let end = self.converse(&node, patience, state.generation).await;
             let was_online = self.store.is_online();
             self.store.link_disconnected();
             if was_online {
                 misfit_pause = MISFIT_PAUSE;
                 told = false;
             }
-            if redirected {
-                deserted = matches!(end, End::Lost(_)).then_some(node.addr).filter(|_| !was_online);
-            }
+            nodes.ended(&node, end.as_seen(), was_online);
             match end {
-                End::Redirect(redirect) => leader = Some(redirect),
+                End::Redirect(_) => {}
                 End::Restarted(error) => {
                     tracing::warn!(node = %node.name, "the core node was started again: {error:#}");
-                    // Where it led before it is likely to lead again; asking the others first would be a detour.
-                    leader = Some(Redirect { leader: Some(node.name.clone()), address: None });
                 }
-                End::Lost(error) if was_online => tracing::warn!(node = %node.name, "the core is lost: {error:#}"),
-                End::Lost(error) if !told => {
+                End::Lost(error) | End::TimedOut(error) if was_online => {
+                    tracing::warn!(node = %node.name, "the core is lost: {error:#}");
+                }
+                End::Lost(error) | End::TimedOut(error) if !told => {
                     tracing::warn!(node = %node.name, "no way to the core: {error:#}");
                     told = true;
                 }
-                End::Lost(error) => tracing::debug!(node = %node.name, "no way to the core: {error:#}"),
+                End::Lost(error) | End::TimedOut(error) => {
+                    tracing::debug!(node = %node.name, "no way to the core: {error:#}");
+                }
                 End::Misfit(error) => {
                     if let SyncError::Refused { code, .. } = &error {
                         self.refused.send_replace(Some(code.clone()));
@@ -168,10 +142,11 @@ impl Link {
     }
 
     /// One connection, from its hello to its end.
-    async fn converse(&self, node: &Node, generation: u64) -> End {
-        let line = match self.dial.connect(node.addr, &node.expected).await {
-            Ok(line) => line,
-            Err(error) => return error.into(),
+    async fn converse(&self, node: &Node, patience: Duration, generation: u64) -> End {
+        let line = match timeout(patience, self.dial.connect(node.addr, &node.expected)).await {
+            Ok(Ok(line)) => line,
+            Ok(Err(error)) => return error.into(),
+            Err(_) => return anyhow::anyhow!("no answer").into(),
         };
         let (send, receive) = match line.open_bi().await {
             Ok(streams) => streams,
@@ -185,6 +160,7 @@ impl Link {
         };
         match end {
             End::Lost(error) if line.restarted() => End::Restarted(error),
+            End::Lost(error) if line.timed_out() => End::TimedOut(error),
             end => end,
         }
     }
@@ -278,25 +254,4 @@ async fn write_frames(mut writer: FrameWriter<ToCore>, mut waiting: mpsc::Receiv
         }
     }
     std::future::pending().await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_redirect_leads_to_the_configured_address_first_and_to_the_cores_own_if_nobody_is_there() {
-        let [ours, theirs, new] = ["192.0.2.1:1", "192.0.2.2:2", "192.0.2.3:3"].map(|addr| addr.parse().unwrap());
-        let name = |name| NodeName::new(name).unwrap();
-        let nodes = [Node::new(&name("core-1"), ours).unwrap()];
-        let to = |leader, address, deserted| {
-            let redirect = Redirect { leader: Some(name(leader)), address };
-            named(&nodes, &redirect, deserted).map(|node| node.addr)
-        };
-        assert_eq!(to("core-1", Some(theirs), None), Some(ours));
-        assert_eq!(to("core-1", Some(theirs), Some(ours)), Some(theirs));
-        assert_eq!(to("core-1", Some(theirs), Some(theirs)), Some(ours));
-        assert_eq!(to("core-1", None, Some(ours)), Some(ours));
-        assert_eq!((to("core-9", Some(new), None), to("core-9", None, None)), (Some(new), None));
-    }
 }

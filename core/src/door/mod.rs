@@ -6,6 +6,7 @@
 mod present;
 mod session;
 mod snapshot;
+mod standing;
 
 pub use present::BoxStatus;
 
@@ -18,6 +19,7 @@ use present::Present;
 use schulhof_net::{identity::Role, quic::Accepted};
 use schulhof_sync::Peer;
 use schulhof_wire::{LogIndex, SchoolId, node::ToBox};
+use standing::Standing;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, watch};
 
@@ -46,23 +48,28 @@ pub struct Door {
     snapshots: Arc<Snapshots>,
     /// Places for replicas that are loaded.
     dumps: Arc<Semaphore>,
-    /// A leader that no majority has answered for this long leads nobody.
-    quorum_silence_max: Duration,
+    standing: Standing,
 }
 
 impl Door {
+    /// A leader that no majority has answered for `quorum_silence_max` leads nobody.
     pub fn new(groups: Arc<Groups>, snapshots: Arc<Snapshots>, quorum_silence_max: Duration) -> Self {
         let in_flight = Arc::new(Semaphore::new(IN_FLIGHT_KIB_MAX));
         let dumps = Arc::new(Semaphore::new(snapshot::DUMPS_MAX));
         Self {
             view: groups.view(),
+            standing: Standing::new(&groups, quorum_silence_max),
             groups,
             present: Present::default(),
             in_flight,
             snapshots,
             dumps,
-            quorum_silence_max,
         }
+    }
+
+    /// Looks after what all sessions wait for. Until it is dropped.
+    pub async fn tend(&self) {
+        self.standing.look(self.groups.clone()).await;
     }
 
     /// Serves one connection until it ends.

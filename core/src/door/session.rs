@@ -16,7 +16,7 @@ use futures_util::{
     future::BoxFuture,
     stream::{BoxStream, FuturesUnordered},
 };
-use openraft::{Instant, async_runtime::WatchReceiver, errors::ClientWriteError, raft::WriteResult};
+use openraft::{async_runtime::WatchReceiver, errors::ClientWriteError, raft::WriteResult};
 use schulhof_net::quic::{FrameError, FrameReader, FrameWriter};
 use schulhof_school::{Actor, Envelope};
 use schulhof_sync::{Batch, CoreSession, Peer, Refusal, core_end};
@@ -26,7 +26,7 @@ use schulhof_wire::{
     node::{Entry, ToBox, ToCore},
 };
 use std::{io, sync::Arc, time::Duration};
-use tokio::time::{interval, timeout};
+use tokio::time::timeout;
 
 /// Whoever opens a stream says hello at once.
 const HELLO_MAX: Duration = Duration::from_secs(5);
@@ -38,8 +38,6 @@ const READ_INDEX_MAX: Duration = Duration::from_secs(3);
 const ELECTION_MAX: Duration = Duration::from_secs(4);
 /// The last frame of a stream reaches the peer in this time, or never.
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
-/// How often the leader's own standing is looked at.
-const STANDING_EVERY: Duration = Duration::from_secs(1);
 /// When this node has too much under way.
 const BUSY_RETRY_MS: u32 = 500;
 /// When the disk is nearly full: somebody must make room.
@@ -119,7 +117,9 @@ async fn converse(
     let (school, version) = (offer.school().clone(), offer.version());
     let mut view = door.view.clone();
     let (group, epoch) = find(door, &mut view, &school).await?;
-    let Some(handle) = door.groups.get(group) else { return Err(End::Say(ToBox::Redirect { leader: None })) };
+    let (Some(handle), Some(mut answered)) = (door.groups.get(group), door.standing.answered(group)) else {
+        return Err(End::Say(ToBox::Redirect { leader: None }));
+    };
 
     // Nothing is said before this node knows that it leads, and has applied all that was committed before.
     // While there is an election whoever waits here costs less than whoever comes again and again.
@@ -147,7 +147,6 @@ async fn converse(
 
     let mut proposals = Proposals::new();
     let mut server = handle.raft.server_metrics();
-    let mut standing = interval(STANDING_EVERY);
     let mut entries: Option<Vec<Entry>> = None;
     loop {
         loop {
@@ -205,14 +204,13 @@ async fn converse(
                     return Err(End::Say(door.redirect(version, other)));
                 }
             }
-            _ = standing.tick() => {
-                let answered = handle.raft.data_metrics().borrow_watched().last_quorum_acked;
-                if answered.is_some_and(|at| at.elapsed() > door.quorum_silence_max) {
-                    return Err(End::Say(ToBox::Redirect { leader: None }));
-                }
-            }
+            () = unanswered(&mut answered) => return Err(End::Say(ToBox::Redirect { leader: None })),
         }
     }
+}
+
+async fn unanswered(answered: &mut tokio::sync::watch::Receiver<bool>) {
+    let _ = answered.wait_for(|answered| !answered).await;
 }
 
 /// Which group holds the school, and at which epoch. This node may be behind: that a school is not known is said only after a

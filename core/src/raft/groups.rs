@@ -73,6 +73,8 @@ impl Settings {
             election_timeout_max: self.heartbeat_ms * most,
             quorum_loss_probe_interval: Some(self.heartbeat_ms * most * QUORUM_LOST_TIMEOUTS),
             enable_pre_vote: Some(true),
+            // The others let the home node ask first when all begin at once; see `tend`.
+            enable_elect: home,
             max_payload_entries: APPEND_ENTRIES_MAX,
             snapshot_policy: SnapshotPolicy::LogsSinceLast(self.purge_every),
             max_in_snapshot_log_to_keep: keep,

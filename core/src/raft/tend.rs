@@ -17,6 +17,8 @@ const HOME_STEADY_ROUNDS: u32 = 5;
 const HOME_LAG_MAX: u64 = 100;
 /// Segments above which groups with little traffic give up old entries, so that segments can go.
 const SEGMENTS_WANTED: usize = 16;
+/// Heartbeats between the nodes that may ask for votes after the home node.
+const OTHERS_APART: u32 = 3;
 /// Another node begins a group in the place of its home node after this many of the longest election timeouts.
 const BEGIN_PATIENCE: u32 = 5;
 
@@ -47,7 +49,18 @@ impl Groups {
                 self.free_segments().await;
             }
         };
-        tokio::join!(begin, care);
+        tokio::join!(begin, self.let_others_ask(), care);
+    }
+
+    /// After a start the home nodes are the only ones to ask for votes: with the lead elsewhere, all boxes would come there and go
+    /// home with it some seconds later. Then the others may ask too, one after the other.
+    async fn let_others_ask(&self) {
+        let turn = self.founders.iter().position(|member| member.id == self.peers.own()).unwrap_or(0) as u32;
+        let heartbeat = Duration::from_millis(self.settings.heartbeat_ms);
+        tokio::time::sleep(self.settings.election_max() + heartbeat * OTHERS_APART * turn).await;
+        for handle in self.handles.values() {
+            handle.raft.runtime_config().elect(true);
+        }
     }
 
     /// Waits until the group has begun; begins it if a majority says that nothing exists.

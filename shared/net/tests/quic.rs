@@ -144,13 +144,18 @@ async fn a_cut_or_overlong_frame_is_refused() {
 
 /// quinn allocates ahead for each stream that a peer may open: few, and one more waits until another ends.
 #[tokio::test]
-async fn a_peer_opens_a_hundred_streams_at_once_and_no_more() {
+async fn a_box_opens_eight_streams_at_once_another_node_a_hundred_and_no_more() {
+    opens_at_once_and_no_more((Role::Box, "nord"), 8).await;
+    opens_at_once_and_no_more((Role::Core, "core-2"), 100).await;
+}
+
+async fn opens_at_once_and_no_more((role, name): (Role, &str), streams_max: usize) {
     let ca = Ca::generate().unwrap();
     let server = endpoint(&ca, Role::Core, "core-1", &[ALPN_SYNC]);
-    let client = endpoint(&ca, Role::Box, "nord", &[]);
+    let client = endpoint(&ca, role, name, &[]);
     let (accepted, connection) = pair(&server, &client).await;
     let mut streams = Vec::new();
-    for _ in 0..100 {
+    for _ in 0..streams_max {
         let (mut send, recv) = connection.open_bi().await.unwrap();
         send.write_all(b"x").await.unwrap();
         streams.push((send, recv));
@@ -159,14 +164,14 @@ async fn a_peer_opens_a_hundred_streams_at_once_and_no_more() {
     tokio::pin!(one_more);
     let accepting = async {
         let mut taken = Vec::new();
-        for _ in 0..100 {
+        for _ in 0..streams_max {
             taken.push(accepted.connection.accept_bi().await.unwrap());
         }
         taken
     };
     let taken = tokio::select! {
         biased;
-        _ = &mut one_more => panic!("more than a hundred streams"),
+        _ = &mut one_more => panic!("more than {streams_max} streams"),
         taken = accepting => taken,
     };
     // Both ends let go of all.

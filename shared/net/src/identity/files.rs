@@ -3,6 +3,7 @@
 use super::{Fingerprint, IdentityError, KeyHash, NodeKey, PeerIdentity, Role, validity_s};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rustls::{
+    CipherSuite,
     crypto::CryptoProvider,
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime, pem::PemObject},
 };
@@ -10,7 +11,7 @@ use std::{
     io::Write,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
 /// The CA's certificate.
@@ -54,8 +55,15 @@ impl Clone for Identity {
 }
 
 /// The one crypto provider of all our TLS.
+/// The key schedule of AES-128-GCM runs on SHA-256, for which processors have instructions; that of rustls's first choice runs on
+/// SHA-384, and is what all boxes wait for when they come at once.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
+        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+        provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+        Arc::new(provider)
+    });
+    PROVIDER.clone()
 }
 
 impl Identity {

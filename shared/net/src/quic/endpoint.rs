@@ -1,14 +1,16 @@
 //! One UDP socket: dialling and being dialled.
 
 use super::{Expected, HANDSHAKE_MAX, IDLE_MAX, KEEP_ALIVE, OpenDoor, QuicError, keys::EndpointKeys, tls};
-use crate::identity::{Identity, PeerIdentity, peer_certificate};
+use crate::identity::{Identity, PeerIdentity, Role, peer_certificate};
 use parking_lot::RwLock;
 use quinn::{EndpointConfig, TransportConfig, VarInt, crypto::rustls::HandshakeData};
 use quinn_proto::HashedConnectionIdGenerator;
 use std::{io, net::SocketAddr, net::UdpSocket, path::Path, sync::Arc, time::Duration};
 
-/// Streams that a peer may have open at once. quinn allocates for them ahead: 100 cost 39 KiB per connection.
+/// Streams that another node may have open at once. quinn allocates for them ahead: 100 cost 39 KiB per connection.
 const STREAMS_MAX: u32 = 100;
+/// The same for boxes, of which there are thousands, and for strangers.
+const STREAMS_MAX_BOX: u32 = 8;
 /// One frame fits without waiting for credit.
 const STREAM_WINDOW: u32 = 4 << 20;
 /// What one peer may make us hold in all its streams.
@@ -41,6 +43,7 @@ pub struct Endpoint {
     identity: Arc<RwLock<Arc<Identity>>>,
     own: PeerIdentity,
     open: Option<OpenDoor>,
+    /// For dialling: who is dialled opens no streams.
     transport: Arc<TransportConfig>,
 }
 
@@ -88,12 +91,11 @@ impl Endpoint {
         let mut config = EndpointConfig::new(Arc::new(reset));
         config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(keys.cid)));
 
-        let transport = Arc::new(transport());
         let server = if options.alpns.is_empty() && open.is_none() {
             None
         } else {
             let mut server = quinn::ServerConfig::with_crypto(tls::server(options.identity, options.alpns, open)?);
-            server.transport_config(transport.clone()).max_incoming(INCOMING_MAX);
+            server.transport_config(Arc::new(transport(STREAMS_MAX_BOX))).max_incoming(INCOMING_MAX);
             Some(server)
         };
         let fail = |source| QuicError::Bind { listen: options.listen, source };
@@ -101,7 +103,7 @@ impl Endpoint {
         let inner = quinn::Endpoint::new(config, server, socket, Arc::new(quinn::TokioRuntime)).map_err(fail)?;
         let own = options.identity.own().clone();
         let identity = Arc::new(RwLock::new(Arc::new(options.identity.clone())));
-        Ok(Self { inner, identity, own, open, transport })
+        Ok(Self { inner, identity, own, open, transport: Arc::new(transport(0)) })
     }
 
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -209,6 +211,9 @@ impl Handshake {
             return Err(QuicError::Stranger);
         }
         let peer = PeerIdentity::of(&connection)?;
+        if peer.role != Role::Box {
+            connection.set_max_concurrent_bi_streams(STREAMS_MAX.into());
+        }
         Ok(Caller::Known(Accepted { connection, peer, alpn }))
     }
 
@@ -223,10 +228,10 @@ impl Handshake {
     }
 }
 
-pub(super) fn transport() -> TransportConfig {
+pub(super) fn transport(streams_max: u32) -> TransportConfig {
     let mut transport = TransportConfig::default();
     transport
-        .max_concurrent_bidi_streams(STREAMS_MAX.into())
+        .max_concurrent_bidi_streams(streams_max.into())
         .max_concurrent_uni_streams(0u32.into())
         .stream_receive_window(STREAM_WINDOW.into())
         .receive_window(CONNECTION_WINDOW.into())

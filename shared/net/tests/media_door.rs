@@ -5,7 +5,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use schulhof_net::media::{Config, Handle, serve};
 use schulhof_placement::{TicketKey, TicketKeys};
 use schulhof_wire::{
-    media::{JoinAnswer, JoinRequest, SDP_LEN_MAX, ToClient, ToNode},
+    media::{JoinAnswer, JoinRequest, Order, SDP_LEN_MAX, ToClient, ToNode},
     problem::{CONTENT_TYPE, Problem},
     ticket::{AUDIO_SLOTS, Claims, MediaNode, MediaRole, NodeKind, VERSION, VIDEO_SLOTS},
 };
@@ -265,6 +265,38 @@ async fn who_joins_is_welcomed_and_sees_the_others() {
     other.send(Message::text(serde_json::to_string(&ToNode::Ping { n: 7 }).unwrap())).await.unwrap();
     next(&mut other, |m| matches!(m, ToClient::Pong { n: 7 }).then_some(())).await;
     assert_eq!(node.snapshot().joins.get("ok"), Some(&2));
+}
+
+#[tokio::test]
+async fn whom_a_moderator_removes_is_refused_at_the_door_and_so_is_everybody_after_the_end() {
+    let node = node(10).await;
+    let teacher = Claims { role: MediaRole::Moderator, ..claims("teacher") };
+    let answer = join(&node, key(1).sign(&teacher), offer()).await;
+    let joined: JoinAnswer = serde_json::from_str(&answer.body).unwrap();
+    let mut leading = control(&node, &joined.session).await;
+    let anna = let_in(&node, "anna").await;
+    let mut sent_away = control(&node, &anna.session).await;
+    let order = |order| Message::text(serde_json::to_string(&ToNode::Moderate { order }).unwrap());
+    let reason = |m| if let ToClient::Closing { reason } = m { Some(reason) } else { None };
+    let remove = Order::Remove { account: "anna".parse().unwrap() };
+    leading.send(order(remove)).await.unwrap();
+    assert_eq!(next(&mut sent_away, reason).await, "removed");
+    let fresh = Claims { id: "another".into(), ..claims("anna") };
+    let answer = join(&node, key(1).sign(&fresh), offer()).await;
+    assert_eq!((answer.status, answer.problem().code.as_str()), (403, "blocked"));
+
+    leading.send(order(Order::Attendance)).await.unwrap();
+    let stays = next(&mut leading, |m| if let ToClient::Attendance { stays } = m { Some(stays) } else { None }).await;
+    let names: Vec<_> = stays.iter().map(|stay| (stay.name.as_str(), stay.to_ms.is_some())).collect();
+    assert_eq!(names, [("teacher", false), ("anna", true)]);
+    let year_2020_ms = 1_577_836_800_000;
+    assert!(stays.iter().all(|stay| stay.from_ms > year_2020_ms), "by the calendar, not by the engine's clock");
+
+    leading.send(order(Order::End)).await.unwrap();
+    assert_eq!(next(&mut leading, reason).await, "room-closed");
+    let answer = join(&node, key(1).sign(&claims("ben")), offer()).await;
+    assert_eq!((answer.status, answer.problem().code.as_str()), (403, "room-closed"));
+    assert_eq!((node.snapshot().joins.get("blocked"), node.snapshot().joins.get("room-closed")), (Some(&1), Some(&1)));
 }
 
 #[tokio::test]

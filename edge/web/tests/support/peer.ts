@@ -94,12 +94,16 @@ interface Joined {
 
 /** Two nodes, `http://box` and `http://relay`, by url. */
 export class FakeNodes implements NodeDoor {
-  readonly down = new Map<string, 'unreachable' | 'refused'>();
+  readonly down = new Map<string, 'unreachable' | 'refused' | 'blocked'>();
   readonly tries: string[] = [];
   readonly joined: Joined[] = [];
   /** Whether the node answers on the control channel. */
   hearing = true;
   participants: Participant[] = [];
+  /** Who comes has to wait to be let in. */
+  lobby = false;
+  /** As the node knows one. */
+  self: Partial<Participant> = {};
 
   join(url: string, request: JoinRequest): Promise<JoinAnswer> {
     const node = url.replace('http://', '');
@@ -107,6 +111,7 @@ export class FakeNodes implements NodeDoor {
     const down = this.down.get(node);
     if (down === 'unreachable') return Promise.reject(new Unreachable());
     if (down === 'refused') return Promise.reject(new ProblemError({ code: 'ticket-expired', status: 401, title: '' }));
+    if (down === 'blocked') return Promise.reject(new ProblemError({ code: 'blocked', status: 403, title: '' }));
     return Promise.resolve({ session: request.ticket, answer: 'answer', node, node_kind: node === 'box' ? 'box' : 'relay' });
   }
 
@@ -116,7 +121,8 @@ export class FakeNodes implements NodeDoor {
     const me = `me-${this.joined.length}`;
     queueMicrotask(() => {
       handlers.onMessage({ type: 'welcome', you: me, node: joined.node, node_kind: 'box' });
-      this.roster(joined, me);
+      if (this.lobby) handlers.onMessage({ type: 'waiting' });
+      else this.roster(joined, me);
     });
     return {
       send: (message) => joined.sent.push(message),
@@ -129,7 +135,7 @@ export class FakeNodes implements NodeDoor {
   roster(joined: Joined, me: string) {
     const n = this.joined.indexOf(joined) + 1;
     const others = this.participants.map((person) => ({ ...person, id: `${person.account}-${n}` }));
-    const own: Participant = { id: me, account: 'anna', name: 'Anna', role: 'participant', microphone: true, camera: true, screen: false, hand: null, muted: false, may: { microphone: true, camera: true, screen: true } };
+    const own: Participant = { id: me, account: 'anna', name: 'Anna', role: 'participant', microphone: true, camera: true, screen: false, hand: null, muted: false, may: { microphone: true, camera: true, screen: true }, ...this.self };
     joined.handlers.onMessage({ type: 'roster', participants: [own, ...others] });
     joined.handlers.onMessage({
       type: 'slots',

@@ -2,6 +2,7 @@
 import { Cell, type Readable } from '../cell';
 import type { Devices } from '../devices';
 import type { Conference } from './conference';
+import type { ConferenceState } from './types';
 
 export interface Controls {
   microphone: boolean;
@@ -15,7 +16,9 @@ export interface Controls {
 export class Call {
   private readonly cell: Cell<Controls>;
   private talking = false;
-  private readonly unwatch: () => void;
+  private readonly unwatch: (() => void)[];
+  /** What a moderator leaves to one, as last seen. */
+  private free = { microphone: true, camera: true, screen: true };
 
   constructor(
     readonly conference: Conference,
@@ -30,13 +33,15 @@ export class Call {
       screenTrack: null,
     });
     let first = true;
-    this.unwatch = devices.state.subscribe(({ microphone, camera }) => {
+    const ownDevices = devices.state.subscribe(({ microphone, camera }) => {
       this.cell.update((now) => ({ ...now, microphone: microphone.on, camera: camera.on }));
       if (first) return;
       conference.setSource('microphone', microphone.track, microphone.on);
       conference.setSource('camera', camera.track, camera.on);
     });
     first = false;
+    const room = conference.state.subscribe((state) => this.obey(state));
+    this.unwatch = [ownDevices, room];
   }
 
   get controls(): Readable<Controls> {
@@ -58,18 +63,44 @@ export class Call {
     this.release();
   }
 
-  toggleMicrophone(): Promise<void> {
-    this.talking = false;
-    return this.devices.setMicrophone(!this.cell.value.microphone);
+  /** What a moderator takes away is off here too: nobody is heard or seen again without wanting it. */
+  private obey({ people, hand }: ConferenceState): void {
+    this.cell.update((now) => (now.hand === hand ? now : { ...now, hand }));
+    const me = people.find((person) => person.me);
+    if (!me) return;
+    const before = this.free;
+    this.free = { ...me.may, microphone: me.may.microphone && !me.muted };
+    const { microphone, camera, screen } = this.free;
+    if (before.microphone && !microphone) {
+      this.talking = false;
+      void this.devices.setMicrophone(false, false);
+    }
+    if (before.camera && !camera) void this.devices.setCamera(false, false);
+    if (before.screen && !screen) this.stopScreen();
   }
 
-  toggleCamera(): Promise<void> {
-    return this.devices.setCamera(!this.cell.value.camera);
+  /** @returns whether one may be heard now */
+  private speakable(): boolean {
+    const me = this.conference.state.value.people.find((person) => person.me);
+    if (me && !me.may.microphone) return false;
+    if (me?.muted) this.conference.unmute();
+    return true;
+  }
+
+  async toggleMicrophone(): Promise<void> {
+    this.talking = false;
+    if (!this.cell.value.microphone && !this.speakable()) return;
+    await this.devices.setMicrophone(!this.cell.value.microphone);
+  }
+
+  async toggleCamera(): Promise<void> {
+    if (!this.cell.value.camera && !this.free.camera) return;
+    await this.devices.setCamera(!this.cell.value.camera);
   }
 
   /** Heard for as long as the key is down, if the microphone was off. */
   pushToTalk(down: boolean): void {
-    if (down && !this.cell.value.microphone) {
+    if (down && !this.cell.value.microphone && this.speakable()) {
       this.talking = true;
       void this.devices.setMicrophone(true, false);
     } else if (!down && this.talking) {
@@ -80,7 +111,6 @@ export class Call {
 
   toggleHand(): void {
     const hand = !this.cell.value.hand;
-    this.cell.update((now) => ({ ...now, hand }));
     this.conference.setHand(hand);
   }
 
@@ -90,6 +120,7 @@ export class Call {
       this.stopScreen();
       return true;
     }
+    if (!this.free.screen) return false;
     const track = await this.devices.captureScreen();
     if (!track) return false;
     track.onended = () => this.stopScreen();
@@ -108,7 +139,7 @@ export class Call {
   }
 
   private release(): void {
-    this.unwatch();
+    for (const unwatch of this.unwatch) unwatch();
     this.cell.value.screenTrack?.stop();
     this.devices.close();
   }

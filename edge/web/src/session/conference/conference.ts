@@ -3,11 +3,23 @@
  * other one at once, then both in turn until it works or the person leaves. What was on (microphone, camera, screen,
  * hand) is on again after each join; the last pictures stay until new ones come.
  */
-import { ProblemError, type Claims, type MediaNode, type TicketAnswer } from '../../protocol';
+import { ProblemError, type Claims, type MediaNode, type Order, type Rules, type Stay, type TicketAnswer } from '../../protocol';
 import { Cell, type Readable } from '../cell';
+import { Hand } from './hand';
 import { Link, type NodeDoor, type Sent } from './link';
 import { AWAIT_MS, keyed, withAwaited } from './people';
-import type { ConferencePhase, ConferenceState, Local, Person, Shown, Snapshot, Wanted } from './types';
+import { missing } from './rules';
+import {
+  NO_RULES,
+  NOBODY,
+  type ConferencePhase,
+  type ConferenceState,
+  type Local,
+  type Person,
+  type Shown,
+  type Snapshot,
+  type Wanted,
+} from './types';
 
 /** The first try at the other node is at once; then these, doubled, jittered. */
 const RETRY_MIN_MS = 250;
@@ -30,6 +42,11 @@ export interface ConferenceOptions {
   wait?: (ms: number) => Promise<void>;
 }
 
+/** Reasons of a node that no other node and no other try will change. */
+const FINAL = ['room-closed', 'replaced', 'removed', 'refused'];
+/** The same, of a node that does not let one in. */
+const SHUT = ['room-closed', 'blocked'];
+
 const NOTHING: Local = { microphone: null, camera: null, screen: null };
 
 export class Conference {
@@ -41,10 +58,15 @@ export class Conference {
     voices: [],
     speakers: new Map(),
     quality: 'excellent',
+    rules: NO_RULES,
+    lobby: NOBODY,
+    hand: false,
   });
   private local: Local = { ...NOTHING };
   private sent: Sent = { microphone: false, camera: false, screen: false };
-  private handRaised = false;
+  private readonly hand = new Hand();
+  /** What held at the former node, if one has led there and the present one has not told yet what it knows. */
+  private held: { node: string; rules: Rules } | null = null;
   private wanted: readonly Wanted[] | null = null;
   private viewSent = '';
   private link: Link | null = null;
@@ -101,7 +123,7 @@ export class Conference {
       const since = this.now();
       const reason = await lost;
       if (this.over) return;
-      if (reason === 'room-closed' || reason === 'replaced') {
+      if (FINAL.includes(reason)) {
         this.end({ at: 'failed', code: reason });
         return;
       }
@@ -134,8 +156,25 @@ export class Conference {
   }
 
   setHand(raised: boolean): void {
-    this.handRaised = raised;
+    this.hand.set(raised);
     this.link?.hand(raised);
+    this.cell.update((state) => ({ ...state, hand: raised }));
+  }
+
+  /** Takes back that a moderator has muted one; the node decides whether one may. */
+  unmute(): void {
+    this.link?.unmute();
+  }
+
+  /** As a moderator. */
+  order(order: Order): void {
+    this.link?.order(order);
+  }
+
+  /** As a moderator: who was there from when to when. */
+  async attendance(): Promise<readonly Stay[]> {
+    if (!this.link) throw new Error('not connected');
+    return this.link.attendance();
   }
 
   setWanted(wanted: readonly Wanted[]): void {
@@ -202,6 +241,10 @@ export class Conference {
     if (!(error instanceof ProblemError)) return false;
     const { status, code } = error.problem;
     const ofNode = this.granted !== null;
+    if (ofNode && SHUT.includes(code)) {
+      this.end({ at: 'failed', code });
+      return true;
+    }
     if (ofNode && (status === 401 || status === 403)) {
       this.granted = null;
       return false;
@@ -234,17 +277,18 @@ export class Conference {
       link.replace(kind, this.local[kind]).catch(() => {});
     }
     link.publish(this.sent);
-    if (this.handRaised) link.hand(true);
+    if (this.hand.raised) link.hand(true);
+    this.hand.joined();
     this.former?.link.close();
     clearTimeout(this.formerTimer);
     if (this.former) this.formerTimer = setTimeout(() => this.forgetFormer(), AWAIT_MS);
-    this.phase({ at: 'connected' });
     this.show();
   }
 
   /** The pictures of a lost connection stay as they are. */
   private freeze(link: Link): void {
-    const { people, pictures } = this.cell.value;
+    const { people, pictures, rules } = this.cell.value;
+    if (people.some((person) => person.me && person.role === 'moderator')) this.held = { node: link.node.name, rules };
     this.former?.link.close();
     this.former = { link, people, pictures };
     this.link = null;
@@ -260,6 +304,9 @@ export class Conference {
     const { link, former } = this;
     if (!link || this.over) return;
     const present = keyed(link.participants, link.me);
+    const me = present.find((person) => person.me);
+    this.hand.follow(me);
+    this.restoreRules(link, me);
     const people = former ? withAwaited(present, former.people) : present;
     const keyOf = new Map(present.map((person) => [person.id, person.key]));
     const pictures: Shown[] = link.pictures.flatMap(({ participant, kind, stream }) => {
@@ -277,14 +324,26 @@ export class Conference {
     });
     this.cell.update((state) => ({
       ...state,
+      phase: link.waiting ? { at: 'waiting' } : { at: 'connected' },
       node: { name: link.node.name, kind: link.node.kind },
       people,
       pictures,
       voices: link.voices,
       speakers: new Map(speakers),
       quality: link.watch.quality,
+      rules: link.rules,
+      lobby: link.lobby,
+      hand: this.hand.raised,
     }));
     this.sendView();
+  }
+
+  private restoreRules(link: Link, me: Person | undefined): void {
+    const { held } = this;
+    if (!held || !me) return;
+    this.held = null;
+    if (me.role !== 'moderator' || held.node === link.node.name) return;
+    for (const order of missing(held.rules, link.rules)) link.order(order);
   }
 
   private sendView(): void {

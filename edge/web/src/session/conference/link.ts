@@ -9,21 +9,26 @@ import type {
   JoinAnswer,
   JoinRequest,
   MediaNode,
+  Order,
   Participant,
   ParticipantId,
+  Rules,
   Slot,
   Speaker,
+  Stay,
   Tile,
   ToClient,
   ToNode,
 } from '../../protocol';
 import { addTransceivers, type Transceivers } from './offer';
-import type { Local, Picture } from './types';
+import { NO_RULES, NOBODY, type Lobby, type Local, type Picture } from './types';
 import { read, Watch } from './watch';
 
 /** ICE and DTLS take tens of milliseconds in the building, a second on a bad line; then the other node is tried. */
 const CONNECT_TIMEOUT_MS = 6_000;
 const LOOK_EVERY_MS = 500;
+/** A node answers at once; whoever asked for a list is not to wait for ever. */
+const ATTENDANCE_TIMEOUT_MS = 5_000;
 
 export interface NodeDoor {
   join(url: string, request: JoinRequest, signal: AbortSignal): Promise<JoinAnswer>;
@@ -58,6 +63,11 @@ export class Link {
   speakers: readonly Speaker[] = [];
   pictures: readonly Picture[] = [];
   voices: readonly MediaStream[] = [];
+  /** Nothing is told until a moderator opens. */
+  waiting = false;
+  rules: Rules = NO_RULES;
+  lobby: Lobby = NOBODY;
+  private attendants: ((stays: readonly Stay[]) => void)[] = [];
   private slots: { audio: readonly Slot[]; video: readonly Slot[] } = { audio: [], video: [] };
   private readonly peer: RTCPeerConnection;
   private readonly transceivers: Transceivers;
@@ -154,6 +164,7 @@ export class Link {
         this.me = message.you;
         break;
       case 'roster':
+        this.waiting = false;
         this.participants = message.participants;
         break;
       case 'slots':
@@ -169,11 +180,19 @@ export class Link {
       case 'closing':
         this.lose(message.reason);
         return;
-      case 'pong':
       case 'waiting':
+        this.waiting = true;
+        break;
       case 'rules':
+        this.rules = message.rules;
+        break;
       case 'lobby':
+        this.lobby = message;
+        break;
       case 'attendance':
+        for (const take of this.attendants.splice(0)) take(message.stays);
+        return;
+      case 'pong':
         return;
     }
     this.options.onChange(this);
@@ -189,6 +208,25 @@ export class Link {
 
   hand(raised: boolean): void {
     this.send({ type: 'hand', raised });
+  }
+
+  unmute(): void {
+    this.send({ type: 'unmute' });
+  }
+
+  order(order: Order): void {
+    this.send({ type: 'moderate', order });
+  }
+
+  attendance(): Promise<readonly Stay[]> {
+    return new Promise((resolve, reject) => {
+      const timeout = setTimeout(() => reject(new Error('the node sent no list')), ATTENDANCE_TIMEOUT_MS);
+      this.attendants.push((stays) => {
+        clearTimeout(timeout);
+        resolve(stays);
+      });
+      this.order({ type: 'attendance' });
+    });
   }
 
   private send(message: ToNode): void {

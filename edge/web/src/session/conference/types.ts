@@ -1,11 +1,13 @@
 /** What the conference page is told. */
-import type { AccountId, May, MediaRole, NodeKind, NodeName, ParticipantId, SourceKind } from '../../protocol';
+import type { AccountId, Known, May, MediaRole, NodeKind, NodeName, ParticipantId, Rules, SourceKind } from '../../protocol';
 
 export type ConferencePhase =
   | { at: 'ticket' }
   /** No place is free: asked again by itself. */
   | { at: 'queued'; position: number }
   | { at: 'joining' }
+  /** Until a moderator lets one in. */
+  | { at: 'waiting' }
   | { at: 'connected' }
   /** The last pictures stand still; it goes on at the other node by itself. */
   | { at: 'reconnecting'; attempt: number }
@@ -75,7 +77,28 @@ export interface ConferenceState {
   /** Who is heard, by key, loudest first, with levels 0..127. */
   speakers: ReadonlyMap<string, number>;
   quality: Quality;
+  /** What moderators have decided for all. */
+  rules: Rules;
+  /** As moderators are told: who waits to be let in, and who was removed. */
+  lobby: Lobby;
+  /** One's own hand is up, as far as this page knows. */
+  hand: boolean;
 }
+
+export interface Lobby {
+  waiting: readonly Known[];
+  blocked: readonly Known[];
+}
+
+export const NO_RULES: Rules = {
+  lobby: false,
+  microphone_locked: false,
+  camera_locked: false,
+  screen_locked: false,
+  cameras_to_moderators: false,
+  spotlight: null,
+};
+export const NOBODY: Lobby = { waiting: [], blocked: [] };
 
 /** For tests and support: read-only, see `Conference.snapshot`. */
 export interface Snapshot {

@@ -22,12 +22,13 @@ export function tilesOf(people: readonly Person[], pictures: readonly Shown[]): 
 }
 
 /**
- * What is shown large: a screen (others' before one's own), who speaks or was the last to speak, the moderator, anybody
+ * What is shown large: who is in the spotlight (the screen before the face), a screen (others' before one's own), who speaks or was the last to speak, the moderator, anybody
  * else, oneself.
  */
-export function mainTile(tiles: readonly Tile[], lastSpeaker: string | null): Tile | undefined {
+export function mainTile(tiles: readonly Tile[], lastSpeaker: string | null, spotlight: string | null = null): Tile | undefined {
   const others = tiles.filter((tile) => !tile.person.me);
   return (
+    tiles.find((tile) => tile.person.account === spotlight) ??
     others.find((tile) => tile.kind === 'screen') ??
     tiles.find((tile) => tile.kind === 'screen') ??
     others.find((tile) => tile.person.key === lastSpeaker) ??

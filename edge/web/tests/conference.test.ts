@@ -102,7 +102,7 @@ describe('conference', () => {
     const peer = FakePeer.made[0];
     if (peer) peer.flowing = false;
     nodes.hearing = false;
-    nodes.joined[0]?.handlers.onMessage({ type: 'slots', audio: [{ slot: 0, participant: 'ben-1', kind: 'microphone' }], video: [] });
+    nodes.joined[0]?.handlers.onMessage({ type: 'slots', audio: [{ slot: 0, participant: 'ben-1', kind: 'microphone', paused: false }], video: [] });
     await vi.advanceTimersByTimeAsync(1_400);
     expect(nodes.tries).toEqual(['box']);
     await vi.advanceTimersByTimeAsync(1_600);

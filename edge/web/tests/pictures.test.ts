@@ -15,9 +15,16 @@ describe('pictures of a conference', () => {
 
   it('shows nothing of a camera that is off, and never receives oneself', () => {
     const stream = {} as MediaStream;
-    const pictures = ['me', 'a', 'b'].map((key) => ({ key, kind: 'camera' as const, stream }));
+    const pictures = ['me', 'a', 'b'].map((key) => ({ key, kind: 'camera' as const, stream, paused: false }));
     const tiles = tilesOf([person('me', { me: true }), person('a', { camera: false }), person('b')], pictures);
     expect(tiles.map((tile) => tile.stream)).toEqual([null, null, stream]);
+  });
+
+  it('shows no stale image of a picture that the line does not carry, and says so', () => {
+    const stream = {} as MediaStream;
+    const pictures = ['a', 'b'].map((key) => ({ key, kind: 'camera' as const, stream, paused: key === 'a' }));
+    const tiles = tilesOf([person('a'), person('b')], pictures);
+    expect(tiles.map(({ stream, paused }) => [stream, paused])).toEqual([[null, true], [stream, false]]);
   });
 
   it('shows a screen large, else who spoke last, else the moderator', () => {

@@ -1,11 +1,9 @@
-//! Carries out who is shown and heard: maps sources onto slots, follows the fitting layer, and keeps the lists of
-//! subscribers that the packet path walks along.
+//! Carries out who is shown and heard: maps sources onto slots and tells the clients.
 //!
-//! A slot is in the list of a layer exactly while it shows the layer (`current`) or waits for its key frame (`target`).
+//! Which layer of the source a slot shows is [`crate::follow`]'s.
 
 use crate::{
     Engine,
-    layers::{self, LAYERS_MAX, LayerState},
     room::{self, Candidate},
     sdp::Medium,
     source::{Peer, SourceRef, Subscriber},
@@ -74,18 +72,27 @@ impl Engine {
             let Some(session) = self.sessions.get_mut(member) else { return };
             let current: Vec<Option<SourceRef>> = session.slots_mut(medium).iter().map(|slot| slot.source).collect();
             for (slot, placed) in room::place(&wanted, &current).into_iter().enumerate() {
-                self.map_slot(member, medium, slot, placed);
-                self.follow_layer(now, member, medium, slot);
+                let rank = placed.and_then(|(source, _)| room::rank_of(source, &wanted));
+                self.map_slot(member, medium, slot, placed, rank);
             }
         }
+        self.follow_layers(now, member);
         self.tell_slots(member);
     }
 
     /// Maps another source (or none) onto a slot.
-    fn map_slot(&mut self, member: Peer, medium: Medium, place: usize, placed: Option<(SourceRef, u16)>) {
+    fn map_slot(
+        &mut self,
+        member: Peer,
+        medium: Medium,
+        place: usize,
+        placed: Option<(SourceRef, u16)>,
+        rank: Option<usize>,
+    ) {
         let Some(session) = self.sessions.get_mut(member) else { return };
         let Some(slot) = session.slots_mut(medium).get_mut(place) else { return };
         slot.height = placed.map_or(0, |(_, height)| height);
+        slot.rank = rank.unwrap_or(0) as u8;
         let source = placed.map(|(source, _)| source);
         if slot.source == source {
             return;
@@ -100,54 +107,8 @@ impl Engine {
         }
     }
 
-    /// Chooses the layer for what a slot shows, and waits for its key frame if it is another one.
-    fn follow_layer(&mut self, now: Instant, member: Peer, medium: Medium, place: usize) {
-        let Some(session) = self.sessions.get_mut(member) else { return };
-        let steps_down = session.downlink.steps_down();
-        let Some(slot) = session.slots_mut(medium).get(place) else { return };
-        let (height, current, target) = (slot.height, slot.current, slot.target);
-        let Some(source) = slot.source else { return };
-        let Some(publisher) = self.sessions.publisher_mut(source) else { return };
-        let Some(state) = publisher.source_mut(source.kind) else { return };
-        let mut states = [LayerState::default(); LAYERS_MAX];
-        for (known, layer) in states.iter_mut().zip(&state.layers) {
-            *known = layer.state(now);
-        }
-        let count = state.layers.len().min(LAYERS_MAX);
-        let Some(chosen) = layers::choose(&states[..count], height, steps_down) else { return };
-        let chosen = chosen as u8;
-        if target == Some(chosen) {
-            return;
-        }
-        let subscriber = Subscriber { peer: member, slot: place as u8 };
-        let layer = &mut state.layers[usize::from(chosen)];
-        layer.subscribe(subscriber);
-        let switches = current != Some(chosen);
-        if switches && medium == Medium::Video {
-            layer.want_key_frame();
-        }
-        if let Some(slot) = self.sessions.get_mut(member).and_then(|session| session.slots_mut(medium).get_mut(place)) {
-            slot.target = Some(chosen);
-        }
-        if let Some(given_up) = target.filter(|target| current != Some(*target)) {
-            self.unsubscribe(source, given_up, subscriber);
-        }
-        if switches && medium == Medium::Video {
-            self.ask_key_frame(now, source.peer, source.kind, usize::from(chosen));
-        }
-    }
-
-    pub(crate) fn unsubscribe(&mut self, source: SourceRef, layer: u8, subscriber: Subscriber) {
-        if let Some(publisher) = self.sessions.publisher_mut(source)
-            && let Some(state) = publisher.source_mut(source.kind)
-            && let Some(layer) = state.layers.get_mut(usize::from(layer))
-        {
-            layer.unsubscribe(subscriber);
-        }
-    }
-
     /// Tells the client what its slots carry, if that is news.
-    fn tell_slots(&mut self, member: Peer) {
+    pub(crate) fn tell_slots(&mut self, member: Peer) {
         let Some(session) = self.sessions.get(member) else { return };
         let describe = |slots: &[crate::slot::Slot], free: SourceKind| -> Vec<media::Slot> {
             let slots = slots.iter().enumerate();
@@ -160,6 +121,7 @@ impl Engine {
                         slot: place as u8,
                         participant: publisher.map(|publisher| publisher.participant.id.clone()),
                         kind: slot.source.map_or(free, |source| source.kind),
+                        paused: slot.paused,
                     }
                 })
                 .collect()

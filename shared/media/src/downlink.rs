@@ -1,5 +1,5 @@
-//! How much a listener's line carries, judged by the losses it reports (RFC 3550 §6.4): a simple ladder of layers, down
-//! quickly and up slowly. Audio is never touched.
+//! How much a listener's line carries if it gives no transport-wide feedback ([`crate::egress`]), judged by the losses it
+//! reports (RFC 3550 §6.4): a simple ladder of layers, down quickly and up slowly. Audio is never touched.
 
 use std::time::{Duration, Instant};
 

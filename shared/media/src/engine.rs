@@ -25,9 +25,11 @@ use schulhof_wire::{
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     net::SocketAddr,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
+/// While pictures wait for a narrow line, it is looked at this often.
+const RELEASE: Duration = Duration::from_millis(2);
 /// Messages that wait for the shell: several rosters for every session.
 const CONTROLS_MAX: usize = 16_384;
 
@@ -122,6 +124,7 @@ pub struct Engine {
     pub(crate) singles: Singles,
     controls: VecDeque<(SessionId, ToClient)>,
     pub(crate) next_tick: Instant,
+    next_release: Instant,
     pub(crate) weighed_at: Instant,
     pub(crate) stats: Stats,
     /// Reused between packets.
@@ -155,6 +158,7 @@ impl Engine {
             singles: Singles::default(),
             controls: VecDeque::new(),
             next_tick: now,
+            next_release: now,
             weighed_at: now,
             stats: Stats::default(),
             switched: Switched::new(),
@@ -235,6 +239,11 @@ impl Engine {
 
     /// To be called when [`Self::poll_timeout`] has come; earlier does no harm.
     pub fn handle_timeout(&mut self, now: Instant) {
+        if self.sessions.any_waits() {
+            let now_us = self.since_start_us(now);
+            self.sessions.release(now_us);
+            self.next_release = now + RELEASE;
+        }
         if now >= self.next_tick && self.sessions.len() > 0 {
             self.next_tick = now + TICK;
             self.tick(now);
@@ -243,7 +252,8 @@ impl Engine {
 
     /// When [`Self::handle_timeout`] is wanted next. Nothing: only after the next input.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        (self.sessions.len() > 0).then_some(self.next_tick)
+        let next = if self.sessions.any_waits() { self.next_tick.min(self.next_release) } else { self.next_tick };
+        (self.sessions.len() > 0).then_some(next)
     }
 
     /// The next message for a client's control channel. After `Closing` the session is gone.

@@ -5,9 +5,10 @@ use crate::{
     DropReason, Engine,
     rtcp::{self, Feedback},
     sdp::Medium,
-    slot::Content,
+    slot::{Again, Content},
     source::{KINDS, Peer},
     srtp::RTCP_HEADER_LEN,
+    twcc_report::Report,
     vp8::Descriptor,
 };
 use rtc_rtcp::reception_report::ReceptionReport;
@@ -41,11 +42,16 @@ impl Engine {
             self.stats.drop(DropReason::BadRtcp);
         }
         let mut worst_loss = None;
+        let now_us = self.since_start_us(now);
         for item in feedback.drain(..) {
             match item {
                 Feedback::KeyFrame { ssrc } => self.listener_wants_key_frame(now, peer, ssrc),
                 Feedback::Nack { ssrc, sequences } => self.retransmit(now, peer, ssrc, &sequences),
                 Feedback::SenderReport { ssrc, ntp } => self.sender_report(now, peer, ssrc, ntp),
+                Feedback::Arrivals(range) => match Report::parse(&packet[range]) {
+                    Some(report) => self.arrivals(now_us, peer, &report),
+                    None => self.stats.drop(DropReason::BadRtcp),
+                },
                 Feedback::Reception(report) => {
                     let loss = self.reception(now, peer, &report);
                     worst_loss = worst_loss.max(loss);
@@ -55,11 +61,23 @@ impl Engine {
         self.feedback = feedback;
         if let Some(loss) = worst_loss
             && let Some(session) = self.sessions.get_mut(peer)
+            && session.estimate_bps(now_us).is_none()
             && session.downlink.report(now, loss)
             && let Some(room) = self.rooms.get_mut(session.room).and_then(Option::as_mut)
         {
             room.slots_changed = true;
         }
+    }
+
+    /// A listener's transport-wide feedback.
+    fn arrivals(&mut self, now_us: u64, peer: Peer, report: &Report<'_>) {
+        let Some(session) = self.sessions.get_mut(peer) else { return };
+        session.egress.feedback(now_us, report);
+    }
+
+    /// The engine's clock in microseconds.
+    pub(crate) fn since_start_us(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.start).as_micros() as u64
     }
 
     fn listener_wants_key_frame(&mut self, now: Instant, peer: Peer, ssrc: u32) {
@@ -97,6 +115,7 @@ impl Engine {
 
     /// Answers a listener's NACK from the history of the source.
     fn retransmit(&mut self, now: Instant, listener: Peer, ssrc: u32, sequences: &[u16]) {
+        let now_us = self.since_start_us(now);
         for sequence in sequences {
             let Some(session) = self.sessions.get_mut(listener) else { return };
             if !session.retransmissions.take(now) {
@@ -128,10 +147,17 @@ impl Engine {
                     if session.outbox.is_full() {
                         return 0;
                     }
-                    let again = |buffer: &mut Vec<u8>| {
-                        slot.write_again(&keys.local, out, kept.timestamp, shift, &content, buffer)
-                    };
-                    session.outbox.push(again)
+                    let told = slot.transport_cc.is_some() && medium == Medium::Video;
+                    if told && !session.egress.may_repeat(now_us, kept.payload.len()) {
+                        return 0;
+                    }
+                    let number = session.egress.sent.number();
+                    let again = Again { out, timestamp: kept.timestamp, shift, number };
+                    let len = session.outbox.push(|buffer| slot.write_again(&keys.local, &again, &content, buffer));
+                    if len > 0 && slot.repeats_with_number() {
+                        session.egress.note(now_us, len);
+                    }
+                    len
                 });
                 queued.is_some_and(|len| len > 0)
             });
@@ -235,6 +261,7 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(peer).filter(|session| session.keys.is_some()) else { return };
         let again = session.rtt;
         let Some(layer) = session.source_mut(kind).and_then(|source| source.layers.get_mut(layer)) else { return };
+        layer.forget(now);
         let Some(media) = layer.ssrc.filter(|_| layer.upstream.is_missing_some()) else { return };
         sequences.clear();
         layer.upstream.nacks(now, again, sequences);

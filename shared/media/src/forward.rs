@@ -43,8 +43,8 @@ impl Engine {
         let Received { kind, packet: incoming, marker, ref payload, .. } = received;
         let content = Content { marker, descriptor: incoming.descriptor, payload: &packet[payload.clone()] };
         let medium = if kind == SourceKind::Microphone { Medium::Audio } else { Medium::Video };
-        let to = Listeners { subscribers: &subscribers, medium };
-        to.forward(&mut self.sessions, &mut self.stats, &mut self.switched, now, &origin, &incoming, &content);
+        let to = Listeners { subscribers: &subscribers, medium, now, now_us: since_start.as_micros() as u64 };
+        to.forward(&mut self.sessions, &mut self.stats, &mut self.switched, &origin, &incoming, &content);
         self.return_subscribers(peer, &received, subscribers);
     }
 
@@ -67,16 +67,17 @@ impl Engine {
 struct Listeners<'a> {
     subscribers: &'a [Subscriber],
     medium: Medium,
+    now: Instant,
+    /// Since the engine's start.
+    now_us: u64,
 }
 
 impl Listeners<'_> {
-    #[allow(clippy::too_many_arguments)]
     fn forward(
         &self,
         sessions: &mut Table,
         stats: &mut Stats,
         switched: &mut Switched,
-        now: Instant,
         origin: &Origin,
         packet: &Incoming,
         content: &Content<'_>,
@@ -90,7 +91,7 @@ impl Listeners<'_> {
                     return;
                 }
                 let left = slot.current;
-                let Some(outgoing) = slot.place(now, origin, packet) else { return };
+                let Some(outgoing) = slot.place(self.now, origin, packet) else { return };
                 if outgoing.starts && self.medium == Medium::Video {
                     stats.video_switches += 1;
                     switched.extend(left.map(|left| (*subscriber, left)));
@@ -98,10 +99,23 @@ impl Listeners<'_> {
                 if listener.outbox.is_full() {
                     return stats.drop(DropReason::QueueFull);
                 }
-                let len = listener.outbox.push(|buffer| slot.write(&keys.local, &outgoing, content, buffer));
+                if !listener.pacer.is_idle() {
+                    if slot.may_wait() && !listener.pacer.lets_pass(self.now_us) {
+                        if !listener.pacer.hold(|buffer| slot.encode(&outgoing, content, buffer)) {
+                            return stats.drop(DropReason::QueueFull);
+                        }
+                        stats.paced_packets += 1;
+                        return stats.forwarded(content.payload.len());
+                    }
+                    listener.pacer.spend(content.payload.len());
+                }
+                let number = listener.egress.sent.number();
+                let len = listener.outbox.push(|buffer| slot.write(&keys.local, &outgoing, content, number, buffer));
                 if len > 0 {
-                    stats.forwarded_packets += 1;
-                    stats.forwarded_bytes += len as u64;
+                    if slot.transport_cc.is_some() {
+                        listener.egress.note(self.now_us, len);
+                    }
+                    stats.forwarded(len);
                 }
             });
         }

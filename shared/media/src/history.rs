@@ -49,6 +49,10 @@ impl History {
         Some(Kept { timestamp: entry.timestamp, marker: entry.marker, payload: &entry.payload })
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.ring.is_empty()
+    }
+
     /// Gives the memory back, once nobody watches.
     pub fn clear(&mut self) {
         self.ring = Vec::new();

@@ -8,6 +8,8 @@ pub(crate) const LAYERS_MAX: usize = 3;
 /// A layer without packets for this long, while others go on, has been switched off by its browser (weak line or
 /// processor). Cameras in the dark send 7 pictures a second.
 pub(crate) const ALIVE: Duration = Duration::from_millis(600);
+/// Rates that are assumed until they have been measured, in bit/s. A picture without layers counts as the middle one.
+const RATES_BPS: [u64; LAYERS_MAX] = [150_000, 500_000, 1_500_000];
 /// A layer may be enlarged by this much before the next one is taken: 5/4.
 const ENLARGE: (u32, u32) = (5, 4);
 /// Heights that are assumed until a key frame tells.
@@ -22,6 +24,11 @@ pub(crate) struct LayerState {
     pub known: bool,
     /// In pixels, from the last key frame; 0 unknown.
     pub height: u16,
+}
+
+/// The rate that is assumed of a layer, one of `count`.
+pub(crate) fn assumed_bps(layer: usize, count: usize) -> u64 {
+    RATES_BPS[if count == 1 { 1 } else { layer.min(LAYERS_MAX - 1) }]
 }
 
 /// The layer for a tile of `height` pixels. `steps_down`: how many layers below the best the line allows.

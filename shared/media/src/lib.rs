@@ -22,20 +22,27 @@
 //!
 //! Specifications: ICE-lite RFC 8445 §2.5, STUN RFC 8489, DTLS 1.2 RFC 6347 with DTLS-SRTP RFC 5764, SRTP RFC 3711 with
 //! AEAD_AES_128_GCM RFC 7714, RTP RFC 3550, NACK and PLI RFC 4585, RTX RFC 4588, VP8 RFC 7741, audio levels RFC 6464,
-//! JSEP RFC 8829, simulcast RFC 8853.
+//! JSEP RFC 8829, simulcast RFC 8853, congestion control draft-ietf-rmcat-gcc-02 over
+//! draft-holmer-rmcat-transport-wide-cc-extensions-01.
 
+mod allot;
 mod assign;
 mod budget;
 mod downlink;
 mod dtls;
+mod egress;
 pub mod engine;
 mod feedback;
+mod follow;
 mod forward;
+mod gcc;
 mod history;
 mod id;
 mod join;
 mod layers;
 mod orders;
+mod pacer;
+mod probe;
 mod receive;
 mod replay;
 mod rewrite;
@@ -44,6 +51,7 @@ mod room;
 mod rtcp;
 mod rtp;
 mod sdp;
+mod sent;
 mod session;
 mod slot;
 mod source;
@@ -59,8 +67,10 @@ mod testing;
 mod tick;
 mod transmit;
 mod twcc;
+mod twcc_report;
 mod upstream;
 mod vp8;
+mod window;
 
 pub use engine::{Config, Engine, EngineError, JoinError, Joined};
 pub use id::{LeaveReason, SessionId, SessionIdError};

@@ -104,6 +104,9 @@ impl Session {
         };
         let mut layer_changed = !layer_state.is_alive(now);
         layer_state.packet_at = Some(now);
+        if !payload.is_empty() {
+            layer_state.count(since_start.as_micros() as u64, payload.len());
+        }
         let mut descriptor = None;
         if !is_audio && !payload.is_empty() {
             let vp8 = Descriptor::parse(&packet[payload.clone()]).ok_or(DropReason::BadPayload)?;
@@ -114,11 +117,10 @@ impl Session {
                     layer_changed = true;
                 }
             }
-            if !layer_state.subscribers.is_empty() {
-                let kept = &packet[payload.clone()];
-                layer_state.history.store(index, header.timestamp, header.marker, kept);
-            }
             descriptor = Some(vp8);
+        }
+        if !payload.is_empty() && !layer_state.subscribers.is_empty() {
+            layer_state.history.store(index, header.timestamp, header.marker, &packet[payload.clone()]);
         }
         Ok(Some(Received {
             kind,

@@ -194,6 +194,11 @@ impl<O: Clone + PartialEq> Rewriter<O> {
         self.top
     }
 
+    /// Of the highest packet.
+    pub fn timestamp(&self) -> u32 {
+        self.timestamp
+    }
+
     /// Timestamp that the stream has at `now`, for sender reports.
     pub fn timestamp_at(&self, now: Instant) -> Option<u32> {
         let pause = now.saturating_duration_since(self.sent_at?);

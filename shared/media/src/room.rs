@@ -126,6 +126,15 @@ pub(crate) fn wanted(viewer: Peer, view: Option<&[Tile]>, ranked: &[Candidate], 
     wanted
 }
 
+/// The importance of a picture for its viewer, 0 the most: screens first, then as wanted.
+pub(crate) fn rank_of(source: SourceRef, wanted: &[(SourceRef, u16)]) -> Option<usize> {
+    let is_screen = |source: &SourceRef| source.kind == SourceKind::Screen;
+    let place = wanted.iter().position(|(known, _)| *known == source)?;
+    let screens = |wanted: &[(SourceRef, u16)]| wanted.iter().filter(|(known, _)| is_screen(known)).count();
+    let before = screens(&wanted[..place]);
+    Some(if is_screen(&source) { before } else { place + screens(wanted) - before })
+}
+
 /// Puts the wanted sources onto slots. Whoever has a slot keeps it, so that no picture moves without need.
 pub(crate) fn place(wanted: &[(SourceRef, u16)], current: &[Option<SourceRef>]) -> Vec<Option<(SourceRef, u16)>> {
     let find = |source: &Option<SourceRef>| wanted.iter().find(|(known, _)| Some(*known) == *source).copied();
@@ -185,6 +194,15 @@ mod tests {
         let view = [tile(4, 100), tile(9, 100), tile(0, 200), tile(4, 300), tile(2, 50), tile(3, 50)];
         assert_eq!(wanted(0, Some(&view), &all, 2), [(camera(4), 300), (camera(2), 50)]);
         assert_eq!(wanted(0, Some(&[]), &all, 2), []);
+    }
+
+    #[test]
+    fn screens_are_the_most_important_then_the_order_of_the_view_counts() {
+        let screen = |peer| source(peer, SourceKind::Screen);
+        let wanted = [(camera(1), 1), (screen(1), 1), (camera(2), 1), (screen(3), 1)];
+        let ranks = wanted.map(|(source, _)| rank_of(source, &wanted).unwrap());
+        assert_eq!(ranks, [2, 0, 3, 1]);
+        assert_eq!(rank_of(camera(9), &wanted), None);
     }
 
     #[test]

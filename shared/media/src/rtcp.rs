@@ -11,12 +11,14 @@ use rtc_rtcp::{
     transport_feedbacks::transport_layer_nack::{NackPair, TransportLayerNack},
 };
 use rtc_shared::marshal::{Marshal, Unmarshal};
+use std::ops::Range;
 
 const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
 const TRANSPORT_FEEDBACK: u8 = 205;
 const PAYLOAD_FEEDBACK: u8 = 206;
 const GENERIC_NACK: u8 = 1;
+const TRANSPORT_WIDE: u8 = 15;
 const PLI: u8 = 1;
 const FIR: u8 = 4;
 /// Sequence numbers taken from one datagram; who lost more needs a key frame.
@@ -35,6 +37,8 @@ pub(crate) enum Feedback {
     SenderReport { ssrc: u32, ntp: u64 },
     /// How our stream arrives at the listener.
     Reception(ReceptionReport),
+    /// When our packets arrived at the listener: the bytes of the packet, for [`crate::twcc_report`].
+    Arrivals(Range<usize>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +48,7 @@ pub(crate) struct BadRtcp;
 /// Reads a plain compound (or reduced-size) packet.
 pub(crate) fn parse(mut compound: &[u8], feedback: &mut Vec<Feedback>) -> Result<(), BadRtcp> {
     let mut nacks = 0;
+    let mut at = 0;
     while !compound.is_empty() {
         let head = compound.first_chunk::<4>().ok_or(BadRtcp)?;
         if head[0] >> 6 != 2 {
@@ -68,6 +73,7 @@ pub(crate) fn parse(mut compound: &[u8], feedback: &mut Vec<Feedback>) -> Result
                 nacks += sequences.len();
                 feedback.push(Feedback::Nack { ssrc: nack.media_ssrc, sequences });
             }
+            (TRANSPORT_FEEDBACK, TRANSPORT_WIDE) => feedback.push(Feedback::Arrivals(at..at + len)),
             (PAYLOAD_FEEDBACK, PLI) => {
                 let pli = PictureLossIndication::unmarshal(&mut packet).map_err(|_| BadRtcp)?;
                 feedback.push(Feedback::KeyFrame { ssrc: pli.media_ssrc });
@@ -79,6 +85,7 @@ pub(crate) fn parse(mut compound: &[u8], feedback: &mut Vec<Feedback>) -> Result
             _ => {}
         }
         compound = rest;
+        at += len;
     }
     Ok(())
 }

@@ -5,9 +5,11 @@ use crate::{
     budget::Rate,
     downlink::Downlink,
     dtls::Handshake,
+    egress::Egress,
+    pacer::Pacer,
     replay::Replay,
     sdp::Medium,
-    slot::Slot,
+    slot::{PADDED_LEN, Slot, seal_held},
     source::{Peer, Source, SourceRef, place},
     srtp::{Context, RTCP_INDEX_MAX},
     standing::Standing,
@@ -91,7 +93,14 @@ pub(crate) struct Session {
     pub told: Option<(Vec<media::Slot>, Vec<media::Slot>)>,
     /// Nothing: the node chooses.
     pub view: Option<Vec<Tile>>,
+    /// The line to the listener: by its losses, and by its transport-wide feedback.
     pub downlink: Downlink,
+    pub egress: Egress,
+    pub pacer: Pacer,
+    /// Known to the table as one whose pictures wait.
+    pub waits: bool,
+    /// Layers must be chosen anew; not before this may they rise.
+    pub fell_at: Option<Instant>,
     pub rtt: Duration,
     pub controls: Rate,
     pub retransmissions: Rate,
@@ -143,6 +152,10 @@ impl Session {
             told: None,
             view: None,
             downlink: Downlink::new(),
+            egress: Egress::new(),
+            pacer: Pacer::default(),
+            waits: false,
+            fell_at: None,
             rtt: RTT_ASSUMED,
             controls: Rate::new(CONTROLS_PER_S),
             retransmissions: Rate::new(RETRANSMISSIONS_PER_S),
@@ -186,6 +199,43 @@ impl Session {
             if buffer.len() == start { None } else { keys.local.seal_rtcp(index, buffer, start) }
         });
         self.rtcp_index += u32::from(len > 0);
+    }
+
+    /// What the listener's line carries. Nothing: it gives no transport-wide feedback.
+    pub fn estimate_bps(&self, now_us: u64) -> Option<u64> {
+        let told = self.video.iter().any(|slot| slot.transport_cc.is_some());
+        if told { self.egress.estimate_bps(now_us) } else { None }
+    }
+
+    /// Pads a running probe up to `until_us`.
+    pub fn pad(&mut self, now_us: u64, until_us: u64) {
+        let Some(keys) = &self.keys else { return };
+        let Some(slot) = self.video.iter_mut().find(|slot| slot.can_probe()) else { return };
+        let packets = self.egress.padding(now_us, until_us).div_ceil(PADDED_LEN as u64);
+        for _ in 0..packets {
+            if self.outbox.is_full() {
+                return;
+            }
+            let number = self.egress.sent.number();
+            let len = self.outbox.push(|buffer| slot.write_padding(&keys.local, number, buffer));
+            if len == 0 {
+                return;
+            }
+            self.egress.note(now_us, len);
+        }
+    }
+
+    /// Lets leave what has waited long enough.
+    pub fn release(&mut self, now_us: u64) {
+        let Some(keys) = &self.keys else { return };
+        let (outbox, egress) = (&mut self.outbox, &mut self.egress);
+        self.pacer.release(now_us, |held, packet| {
+            let number = egress.sent.number();
+            let len = outbox.push(|buffer| seal_held(&keys.local, held, number, packet, buffer));
+            if len > 0 {
+                egress.note(now_us, len);
+            }
+        });
     }
 
     /// Has this SRTCP packet not come before? To be asked before opening.

@@ -4,6 +4,8 @@
 //! of the same source replaces the running one at its key frame; another source replaces it at once.
 
 use crate::{
+    history::PACKETS_MAX,
+    pacer::Held,
     rewrite::{Incoming, Outgoing, Rewriter, Shift},
     rtp::HEADER_LEN,
     sdp::Medium,
@@ -36,9 +38,15 @@ pub(crate) struct Slot {
     pub ssrc: u32,
     payload_type: u8,
     rtx: Option<Rtx>,
+    /// Header extension of the transport-wide number, if the listener gives feedback.
+    pub transport_cc: Option<u8>,
     pub source: Option<SourceRef>,
     /// Of the tile, in pixels.
     pub height: u16,
+    /// 0 is the most important picture of the listener.
+    pub rank: u8,
+    /// The line carries not even the smallest layer.
+    pub paused: bool,
     pub current: Option<u8>,
     pub target: Option<u8>,
     rewriter: Rewriter<Origin>,
@@ -47,7 +55,34 @@ pub(crate) struct Slot {
     octets: u32,
     /// Packets and highest index when the listener's last report came.
     reported: (u32, u64),
+    firsts: Firsts,
     key_frame_asked_at: Option<Instant>,
+}
+
+/// What of a packet is not the source's: to be said again in the same way.
+#[derive(Debug, Clone, Copy, Default)]
+struct First {
+    number: u16,
+    marker: bool,
+}
+
+/// How the latest packets of a slot without RTX were first sent, in a ring. Grows with the first packet.
+#[derive(Debug, Default)]
+struct Firsts(Vec<First>);
+
+impl Firsts {
+    #[inline]
+    fn set(&mut self, out: u64, first: First) {
+        if self.0.is_empty() {
+            self.0.resize(PACKETS_MAX, First::default());
+        }
+        self.0[out as usize % PACKETS_MAX] = first;
+    }
+
+    fn get(&self, out: u64, top: u64) -> Option<First> {
+        let kept = top.saturating_sub(out) < PACKETS_MAX as u64;
+        self.0.get(out as usize % PACKETS_MAX).filter(|_| kept).copied()
+    }
 }
 
 /// The parts of a packet that are the same for all listeners.
@@ -58,9 +93,28 @@ pub(crate) struct Content<'a> {
     pub payload: &'a [u8],
 }
 
+/// A packet that is asked for again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Again {
+    pub out: u64,
+    /// Of the source.
+    pub timestamp: u32,
+    pub shift: Shift,
+    /// Transport-wide, if it is to be sent as a new packet.
+    pub number: u16,
+}
+
 impl Slot {
     /// `rtx`: SSRC and payload type, if the listener knows retransmissions.
-    pub fn new(medium: Medium, ssrc: u32, payload_type: u8, rtx: Option<(u32, u8)>, first: [u8; 8]) -> Self {
+    /// `transport_cc`: id of the header extension, if the listener gives transport-wide feedback.
+    pub fn new(
+        medium: Medium,
+        ssrc: u32,
+        payload_type: u8,
+        rtx: Option<(u32, u8)>,
+        transport_cc: Option<u8>,
+        first: [u8; 8],
+    ) -> Self {
         let (clock_hz, step) = match medium {
             Medium::Audio => (AUDIO_CLOCK_HZ, AUDIO_STEP),
             Medium::Video => (VIDEO_CLOCK_HZ, VIDEO_STEP),
@@ -72,14 +126,18 @@ impl Slot {
             ssrc,
             payload_type,
             rtx: rtx.map(|(ssrc, payload_type)| Rtx { ssrc, payload_type, index: 0 }),
+            transport_cc,
             source: None,
             height: 0,
+            rank: 0,
+            paused: false,
             current: None,
             target: None,
             rewriter,
             packets: 0,
             octets: 0,
             reported,
+            firsts: Firsts::default(),
             key_frame_asked_at: None,
         }
     }
@@ -87,6 +145,7 @@ impl Slot {
     /// Another source, or none. The running one ends at once.
     pub fn map(&mut self, source: Option<SourceRef>) {
         self.source = source;
+        self.paused = false;
         self.current = None;
         self.target = None;
     }
@@ -117,27 +176,45 @@ impl Slot {
         self.source != Some(origin.source) || !self.follows(origin) || self.rewriter.skip(index)
     }
 
-    /// Appends the sealed packet.
+    /// Appends the sealed packet. `number`: transport-wide, if the listener gives feedback.
     #[inline]
     pub fn write(
         &mut self,
         context: &Context,
         outgoing: &Outgoing,
         content: &Content<'_>,
+        number: u16,
         buffer: &mut Vec<u8>,
     ) -> Option<()> {
+        let head = self.head(outgoing, content, number);
+        head.seal(context, None, content, outgoing.shift, buffer)
+    }
+
+    /// Counts the packet as sent.
+    #[inline]
+    fn head(&mut self, outgoing: &Outgoing, content: &Content<'_>, number: u16) -> Head {
         // The first packet of a voice is marked as the beginning of a talkspurt (RFC 3551 §4.1).
         let marker = content.marker || (outgoing.starts && self.medium == Medium::Audio);
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(content.payload.len() as u32);
-        let head = Head {
+        if self.rtx.is_none() {
+            self.firsts.set(outgoing.index, First { number, marker });
+        }
+        Head {
             marker,
             payload_type: self.payload_type,
             index: outgoing.index,
             timestamp: outgoing.timestamp,
             ssrc: self.ssrc,
-        };
-        head.seal(context, None, content, outgoing.shift, buffer)
+            transport: self.transport_cc.map(|id| (id, number)),
+        }
+    }
+
+    /// Appends the packet as [`Pacer`](crate::pacer::Pacer) holds it: without its transport-wide number, not sealed.
+    pub fn encode(&mut self, outgoing: &Outgoing, content: &Content<'_>, buffer: &mut Vec<u8>) -> Held {
+        let head = self.head(outgoing, content, 0);
+        let (start, header_len) = (buffer.len(), head.write(None, content, outgoing.shift, buffer));
+        Held { len: buffer.len() - start, header_len, ssrc: self.ssrc, index: outgoing.index }
     }
 
     /// Which kept packet an outgoing sequence number stands for.
@@ -145,30 +222,60 @@ impl Slot {
         self.rewriter.locate(sequence)
     }
 
-    /// Appends a sealed packet once more. Without RTX it is the very same packet, bit by bit.
+    /// Appends a sealed packet once more. Without RTX it is the very same packet, bit by bit: two different ones under one
+    /// SRTP index would give the key away (RFC 7714 §8.1). Nothing: too old for that.
     pub fn write_again(
         &mut self,
         context: &Context,
-        out: u64,
-        timestamp: u32,
-        shift: Shift,
+        again: &Again,
         content: &Content<'_>,
         buffer: &mut Vec<u8>,
     ) -> Option<()> {
+        let Again { out, timestamp, shift, number } = *again;
         let timestamp = timestamp.wrapping_add(shift.timestamp);
         let marker = content.marker;
         match &mut self.rtx {
             Some(rtx) => {
                 rtx.index += 1;
                 let Rtx { ssrc, payload_type, index } = *rtx;
-                let head = Head { marker, payload_type, index, timestamp, ssrc };
+                let transport = self.transport_cc.map(|id| (id, number));
+                let head = Head { marker, payload_type, index, timestamp, ssrc, transport };
                 head.seal(context, Some(out as u16), content, shift, buffer)
             }
             None => {
-                let head = Head { marker, payload_type: self.payload_type, index: out, timestamp, ssrc: self.ssrc };
+                let first = self.firsts.get(out, self.rewriter.top())?;
+                let transport = self.transport_cc.map(|id| (id, first.number));
+                let (payload_type, marker, ssrc) = (self.payload_type, first.marker, self.ssrc);
+                let head = Head { marker, payload_type, index: out, timestamp, ssrc, transport };
                 head.seal(context, None, content, shift, buffer)
             }
         }
+    }
+
+    /// Does [`Self::write_again`] use up a transport-wide number?
+    pub fn repeats_with_number(&self) -> bool {
+        self.transport_cc.is_some() && self.rtx.is_some()
+    }
+
+    pub fn can_probe(&self) -> bool {
+        self.medium == Medium::Video && self.repeats_with_number()
+    }
+
+    /// May a packet wait in the pacer? Not where a repetition must be equal to it, before it has its number.
+    pub fn may_wait(&self) -> bool {
+        self.medium == Medium::Video && self.rtx.is_some()
+    }
+
+    /// Appends a sealed packet of nothing but padding (RFC 3550 §5.1), on the stream of the retransmissions, where it
+    /// leaves no gap in the media's numbers.
+    pub fn write_padding(&mut self, context: &Context, number: u16, buffer: &mut Vec<u8>) -> Option<()> {
+        let Rtx { ssrc, payload_type, index } = self.rtx.as_mut().map(|rtx| {
+            rtx.index += 1;
+            Rtx { ..*rtx }
+        })?;
+        let timestamp = self.rewriter.timestamp();
+        let transport = self.transport_cc.map(|id| (id, number));
+        Head { marker: false, payload_type, index, timestamp, ssrc, transport }.seal_padding(context, buffer)
     }
 
     /// Timestamp now, packets and octets sent; nothing before the first packet.
@@ -200,16 +307,53 @@ impl Slot {
     }
 }
 
-/// An outgoing header: twelve bytes, no extension. The SSRC is all that the client needs.
+/// An outgoing header: twelve bytes, and eight more with the transport-wide number. The SSRC is all else that the client
+/// needs.
 struct Head {
     marker: bool,
     payload_type: u8,
     index: u64,
     timestamp: u32,
     ssrc: u32,
+    /// Id of the header extension, and the transport-wide number.
+    transport: Option<(u8, u16)>,
 }
 
+/// One element of two bytes in the one-byte form (RFC 8285 §4.2).
+const EXTENSION_LEN: usize = 8;
+/// Where in the packet it says the number.
+const NUMBER_AT: usize = HEADER_LEN + 5;
+/// As long as its last byte can tell.
+const PADDING_LEN: usize = 255;
+/// On the wire, with header, extension and tag.
+pub(crate) const PADDED_LEN: usize = HEADER_LEN + EXTENSION_LEN + PADDING_LEN + TAG_LEN;
+
 impl Head {
+    /// The header, and how many of its bytes are used.
+    #[inline]
+    fn encode(&self, padded: bool) -> ([u8; HEADER_LEN + EXTENSION_LEN], usize) {
+        let mut header = [0; HEADER_LEN + EXTENSION_LEN];
+        header[0] = 0x80 | u8::from(padded) << 5;
+        header[1] = u8::from(self.marker) << 7 | self.payload_type;
+        header[2..4].copy_from_slice(&(self.index as u16).to_be_bytes());
+        header[4..8].copy_from_slice(&self.timestamp.to_be_bytes());
+        header[8..12].copy_from_slice(&self.ssrc.to_be_bytes());
+        let Some((id, number)) = self.transport else { return (header, HEADER_LEN) };
+        header[0] |= 0x10;
+        let [high, low] = number.to_be_bytes();
+        header[12..20].copy_from_slice(&[0xBE, 0xDE, 0, 1, id << 4 | 1, high, low, 0]);
+        (header, HEADER_LEN + EXTENSION_LEN)
+    }
+
+    fn seal_padding(&self, context: &Context, buffer: &mut Vec<u8>) -> Option<()> {
+        let (header, len) = self.encode(true);
+        let start = buffer.len();
+        buffer.extend_from_slice(&header[..len]);
+        buffer.resize(start + len + PADDING_LEN - 1, 0);
+        buffer.push(PADDING_LEN as u8);
+        seal(context, self.ssrc, self.index, len, start, buffer)
+    }
+
     #[inline]
     fn seal(
         &self,
@@ -220,14 +364,16 @@ impl Head {
         buffer: &mut Vec<u8>,
     ) -> Option<()> {
         let start = buffer.len();
-        buffer.reserve(HEADER_LEN + 2 + content.payload.len() + TAG_LEN);
-        let mut header = [0; HEADER_LEN];
-        header[0] = 0x80;
-        header[1] = u8::from(self.marker) << 7 | self.payload_type;
-        header[2..4].copy_from_slice(&(self.index as u16).to_be_bytes());
-        header[4..8].copy_from_slice(&self.timestamp.to_be_bytes());
-        header[8..12].copy_from_slice(&self.ssrc.to_be_bytes());
-        buffer.extend_from_slice(&header);
+        let len = self.write(original, content, shift, buffer);
+        seal(context, self.ssrc, self.index, len, start, buffer)
+    }
+
+    /// Appends the plain packet; the result is the length of its header.
+    #[inline]
+    fn write(&self, original: Option<u16>, content: &Content<'_>, shift: Shift, buffer: &mut Vec<u8>) -> usize {
+        buffer.reserve(HEADER_LEN + EXTENSION_LEN + 2 + content.payload.len() + TAG_LEN);
+        let (header, len) = self.encode(false);
+        buffer.extend_from_slice(&header[..len]);
         if let Some(original) = original {
             buffer.extend_from_slice(&original.to_be_bytes());
         }
@@ -236,8 +382,32 @@ impl Head {
         if let Some(descriptor) = &content.descriptor {
             descriptor.shift(&mut buffer[payload..], shift.picture_id, shift.tl0);
         }
-        let tag = context.seal_rtp(self.ssrc, self.index, &header, &mut buffer[start + HEADER_LEN..])?;
-        buffer.extend_from_slice(&tag);
-        Some(())
+        len
     }
+}
+
+/// Seals the packet that begins at `start` and whose header is `header_len` bytes long.
+#[inline]
+fn seal(context: &Context, ssrc: u32, index: u64, header_len: usize, start: usize, buffer: &mut Vec<u8>) -> Option<()> {
+    let (header, payload) = buffer.get_mut(start..)?.split_at_mut_checked(header_len)?;
+    let tag = context.seal_rtp(ssrc, index, header, payload)?;
+    buffer.extend_from_slice(&tag);
+    Some(())
+}
+
+/// Appends a packet that was held back, with its number and sealed.
+pub(crate) fn seal_held(
+    context: &Context,
+    held: &Held,
+    number: u16,
+    packet: &[u8],
+    buffer: &mut Vec<u8>,
+) -> Option<()> {
+    let start = buffer.len();
+    buffer.reserve(packet.len() + TAG_LEN);
+    buffer.extend_from_slice(packet);
+    if held.header_len > HEADER_LEN {
+        buffer.get_mut(start + NUMBER_AT..start + NUMBER_AT + 2)?.copy_from_slice(&number.to_be_bytes());
+    }
+    seal(context, held.ssrc, held.index, held.header_len, start, buffer)
 }

@@ -5,12 +5,21 @@ use crate::{
     layers::{ALIVE, LayerState},
     sdp::{Line, Medium},
     upstream::Upstream,
+    window::Window,
 };
 use schulhof_wire::media::SourceKind;
 use std::time::{Duration, Instant};
 
 /// A publisher is asked for a key frame of one layer at most this often; requests in between are merged into the next.
 const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What a packet gets on its way to a listener: RTP header with extension, SRTP tag, UDP and IP.
+const LISTENER_OVERHEAD: usize = 20 + 16 + 28;
+/// Before a layer has come for this long, its rate is assumed.
+const MEASURED_US: u64 = 1_000_000;
+
+/// Who has just turned to another layer or source asks for what was lost of the former for this long.
+const REPEATED_FOR: Duration = Duration::from_secs(1);
 
 pub(crate) const AUDIO_CLOCK_HZ: u32 = 48_000;
 pub(crate) const VIDEO_CLOCK_HZ: u32 = 90_000;
@@ -54,8 +63,12 @@ pub(crate) struct Layer {
     pub packet_at: Option<Instant>,
     /// In pixels, 0 unknown.
     pub height: u16,
+    /// What its packets take towards a listener, in the latest two seconds.
+    rate: Window<8, 250_000>,
     key_frame_wanted: bool,
     key_frame_asked_at: Option<Instant>,
+    /// Nobody watches since then, but somebody may still ask for what was lost.
+    left_at: Option<Instant>,
 }
 
 impl Layer {
@@ -68,8 +81,10 @@ impl Layer {
             subscribers: Vec::new(),
             packet_at: None,
             height: 0,
+            rate: Window::new(),
             key_frame_wanted: false,
             key_frame_asked_at: None,
+            left_at: None,
         }
     }
 
@@ -86,6 +101,19 @@ impl Layer {
     pub fn renumber(&mut self) {
         self.generation = self.generation.wrapping_add(1);
         self.key_frame_wanted |= !self.subscribers.is_empty();
+    }
+
+    /// A packet of this payload came.
+    #[inline]
+    pub fn count(&mut self, now_us: u64, payload_len: usize) {
+        self.rate.add(now_us, payload_len + LISTENER_OVERHEAD);
+    }
+
+    /// In bit/s. What has been measured for less than a second is not believed to be less than `assumed_bps`: an encoder
+    /// begins with little.
+    pub fn bps(&self, now_us: u64, assumed_bps: u64) -> u64 {
+        let measured = self.rate.bps(now_us).unwrap_or(0);
+        if self.rate.age_us(now_us) < MEASURED_US { measured.max(assumed_bps) } else { measured }
     }
 
     pub fn is_alive(&self, now: Instant) -> bool {
@@ -105,8 +133,16 @@ impl Layer {
     pub fn unsubscribe(&mut self, subscriber: Subscriber) {
         self.subscribers.retain(|known| *known != subscriber);
         if self.subscribers.is_empty() {
-            self.history.clear();
             self.key_frame_wanted = false;
+        }
+    }
+
+    /// Gives the history's memory back, once nobody has watched for a while.
+    pub fn forget(&mut self, now: Instant) {
+        if !self.subscribers.is_empty() || self.history.is_empty() {
+            self.left_at = None;
+        } else if now.saturating_duration_since(*self.left_at.get_or_insert(now)) >= REPEATED_FOR {
+            self.history.clear();
         }
     }
 

@@ -83,6 +83,8 @@ pub struct Stats {
     /// Media packets to listeners (without retransmissions), and their bytes on the wire.
     pub forwarded_packets: u64,
     pub forwarded_bytes: u64,
+    /// Of them, those that waited for a narrow line.
+    pub paced_packets: u64,
     /// Packets sent again because a listener asked.
     pub retransmitted_packets: u64,
     /// Packets that were asked for again, but were not kept any more.
@@ -104,6 +106,11 @@ impl Stats {
 
     pub fn dropped_by_reason(&self) -> impl Iterator<Item = (DropReason, u64)> + '_ {
         DropReason::ALL.into_iter().map(|reason| (reason, self.dropped(reason)))
+    }
+
+    pub(crate) fn forwarded(&mut self, len: usize) {
+        self.forwarded_packets += 1;
+        self.forwarded_bytes += len as u64;
     }
 
     pub(crate) fn drop(&mut self, reason: DropReason) {

@@ -13,6 +13,8 @@ pub(crate) struct Table {
     len: usize,
     /// Places whose outbox is not empty, in order of filling.
     dirty: Vec<Peer>,
+    /// Places at which pictures wait for a narrow line.
+    waiting: Vec<Peer>,
 }
 
 impl Table {
@@ -53,6 +55,7 @@ impl Table {
 
     pub fn remove(&mut self, peer: Peer) -> Option<Box<Session>> {
         let session = self.places.get_mut(peer)?.take()?;
+        self.waiting.retain(|place| *place != peer);
         self.len -= 1;
         Some(session)
     }
@@ -66,7 +69,28 @@ impl Table {
         if was_empty && !session.outbox.is_empty() {
             self.dirty.push(peer);
         }
+        if !session.waits && !session.pacer.is_empty() {
+            session.waits = true;
+            self.waiting.push(peer);
+        }
         Some(result)
+    }
+
+    /// Does a picture wait for a narrow line?
+    pub fn any_waits(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Lets leave what has waited long enough.
+    pub fn release(&mut self, now_us: u64) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.retain(|peer| {
+            self.queue(*peer, |session| session.release(now_us));
+            let Some(session) = self.get_mut(*peer) else { return false };
+            session.waits = !session.pacer.is_empty();
+            session.waits
+        });
+        self.waiting = waiting;
     }
 
     pub fn drain(&mut self, sink: &mut impl TransmitSink) {

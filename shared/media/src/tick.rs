@@ -41,6 +41,7 @@ impl Engine {
             }
             if self.sessions.get(peer).is_some_and(|session| session.keys.is_some()) {
                 self.send_feedback(now, peer);
+                self.watch_line(now, peer);
             }
         }
         let weigh = now.saturating_duration_since(self.weighed_at) >= WEIGH_INTERVAL;

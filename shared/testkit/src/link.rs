@@ -15,11 +15,23 @@ pub struct Conditions {
     pub duplicate_permille: u64,
     /// Whether messages may overtake each other. If not, a message waits for the one before: a stream.
     pub reorder: bool,
+    /// Rate of the narrowest place on the way, for messages whose length is told; 0 is unlimited.
+    pub rate_kbit_s: u64,
+    /// What may wait in front of it, in milliseconds of its rate; a message that would wait longer is lost.
+    pub queue_ms: u64,
 }
 
 impl Default for Conditions {
     fn default() -> Self {
-        Self { delay_min_ms: 1, delay_max_ms: 1, loss_permille: 0, duplicate_permille: 0, reorder: false }
+        Self {
+            delay_min_ms: 1,
+            delay_max_ms: 1,
+            loss_permille: 0,
+            duplicate_permille: 0,
+            reorder: false,
+            rate_kbit_s: 0,
+            queue_ms: 200,
+        }
     }
 }
 
@@ -33,11 +45,24 @@ pub struct Link<T> {
     flying: BTreeMap<(u64, u64), T>,
     sent: u64,
     latest_ms: u64,
+    /// When the narrowest place is free again.
+    free_at_us: u64,
+    /// Messages that found its queue full.
+    pub overflowed: u64,
 }
 
 impl<T: Clone> Link<T> {
     pub fn new(conditions: Conditions, rng: Rng) -> Self {
-        Self { conditions, partitioned: false, rng, flying: BTreeMap::new(), sent: 0, latest_ms: 0 }
+        Self {
+            conditions,
+            partitioned: false,
+            rng,
+            flying: BTreeMap::new(),
+            sent: 0,
+            latest_ms: 0,
+            free_at_us: 0,
+            overflowed: 0,
+        }
     }
 
     pub fn send(&mut self, now_ms: u64, message: T) {
@@ -48,6 +73,22 @@ impl<T: Clone> Link<T> {
             self.fly(now_ms, message.clone());
         }
         self.fly(now_ms, message);
+    }
+
+    /// A message of this length: it takes its time at the narrowest place.
+    pub fn send_bytes(&mut self, now_ms: u64, message: T, bytes: usize) {
+        let rate = self.conditions.rate_kbit_s;
+        if rate == 0 {
+            return self.send(now_ms, message);
+        }
+        let now_us = now_ms * 1_000;
+        let start_us = self.free_at_us.max(now_us);
+        if start_us - now_us > self.conditions.queue_ms * 1_000 {
+            self.overflowed += 1;
+            return;
+        }
+        self.free_at_us = start_us + bytes as u64 * 8_000 / rate;
+        self.send(self.free_at_us.div_ceil(1_000), message);
     }
 
     fn fly(&mut self, now_ms: u64, message: T) {
@@ -120,6 +161,21 @@ mod tests {
         assert!(distinct.len() < 200 && distinct.len() < got.len());
         assert_eq!(got, arrivals(bad.clone(), 7));
         assert_ne!(got, arrivals(bad, 8));
+    }
+
+    #[test]
+    fn a_narrow_place_lets_messages_wait_and_loses_what_would_wait_too_long() {
+        let conditions = Conditions { rate_kbit_s: 800, queue_ms: 50, ..Conditions::default() };
+        let mut link = Link::new(conditions, Rng::new(1));
+        for n in 0..10 {
+            link.send_bytes(0, n, 1_000);
+        }
+        assert_eq!((link.len(), link.overflowed), (6, 4), "10 ms each: one under way, five that wait");
+        assert_eq!(link.next_ms(), Some(11));
+        assert_eq!((0..6).filter_map(|_| link.receive(60)).count(), 5);
+        link.send_bytes(100, 99, 1_000);
+        assert_eq!(link.receive(61), Some(5));
+        assert_eq!(link.next_ms(), Some(111), "idle in between");
     }
 
     #[test]

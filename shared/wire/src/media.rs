@@ -274,6 +274,8 @@ pub struct Slot {
     /// Nobody: the slot is free.
     pub participant: Option<ParticipantId>,
     pub kind: SourceKind,
+    /// The picture pauses: the client's line does not carry even its smallest layer now. It comes back by itself.
+    pub paused: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]

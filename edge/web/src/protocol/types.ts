@@ -451,7 +451,11 @@ export type Slot = { slot: number,
 /**
  * Nobody: the slot is free.
  */
-participant: ParticipantId | null, kind: SourceKind, };
+participant: ParticipantId | null, kind: SourceKind, 
+/**
+ * The picture pauses: the client's line does not carry even its smallest layer now. It comes back by itself.
+ */
+paused: boolean, };
 
 export type Speaker = { participant: ParticipantId, level: number, };
 

@@ -140,7 +140,7 @@ export class FakeNodes implements NodeDoor {
     joined.handlers.onMessage({
       type: 'slots',
       audio: [],
-      video: others.map(({ id }, slot) => ({ slot, participant: id, kind: 'camera' as const })),
+      video: others.map(({ id }, slot) => ({ slot, participant: id, kind: 'camera' as const, paused: false })),
     });
   }
 

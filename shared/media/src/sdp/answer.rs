@@ -10,6 +10,8 @@ pub(crate) struct SlotParameters {
     pub ssrc: u32,
     /// Present if the offered line knows retransmissions.
     pub rtx_ssrc: Option<u32>,
+    /// Header extension of the transport-wide number, if the client gives feedback about it.
+    pub transport_cc: Option<u8>,
 }
 
 pub(crate) struct Parameters<'a> {
@@ -114,7 +116,7 @@ fn write_line(
     }
     match role {
         Role::Source => write_source(sdp, line, medium)?,
-        Role::Slot(slot) => write_slot(sdp, line, slot)?,
+        Role::Slot(slot) => write_slot(sdp, line, medium, slot)?,
         Role::Idle | Role::Refused => write!(sdp, "a=inactive\r\n")?,
     }
     // All lines share the transport of the first one.
@@ -158,8 +160,16 @@ fn write_source(sdp: &mut String, line: &Line, medium: Medium) -> std::fmt::Resu
     write!(sdp, "a=recvonly\r\n")
 }
 
-fn write_slot(sdp: &mut String, line: &Line, slot: SlotParameters) -> std::fmt::Result {
-    let SlotParameters { ssrc, rtx_ssrc } = slot;
+fn write_slot(sdp: &mut String, line: &Line, medium: Medium, slot: SlotParameters) -> std::fmt::Result {
+    let SlotParameters { ssrc, rtx_ssrc, transport_cc } = slot;
+    if let Some(id) = transport_cc {
+        let direction = if line.one_way.contains(&id) { "/sendonly" } else { "" };
+        write!(sdp, "a=extmap:{id}{direction} {URI_TRANSPORT_CC}\r\n")?;
+        write!(sdp, "a=rtcp-fb:{} transport-cc\r\n", line.payload_type)?;
+    }
+    if medium == Medium::Audio && line.nack {
+        write!(sdp, "a=rtcp-fb:{} nack\r\n", line.payload_type)?;
+    }
     write!(sdp, "a=sendonly\r\na=msid:slot-{mid} track-{mid}\r\n", mid = line.mid)?;
     if let Some(rtx_ssrc) = rtx_ssrc {
         write!(sdp, "a=ssrc-group:FID {ssrc} {rtx_ssrc}\r\n")?;

@@ -75,13 +75,16 @@ pub(crate) struct Line {
     pub payload_type: u8,
     pub rtx_payload_type: Option<u8>,
     pub extensions: Extensions,
-    /// Ids that were offered for the client's direction only; they are answered for it (RFC 8285 §5).
+    /// Ids that were offered for the line's direction only; they are answered for it (RFC 8285 §5).
     pub one_way: Vec<u8>,
     /// Of a simulcast, in the order of the offer, which is from small to large.
     pub rids: Vec<String>,
     /// Announced SSRC and, if told, that of its retransmissions.
     pub ssrcs: Vec<(u32, Option<u32>)>,
     pub reduced_size_rtcp: bool,
+    /// The client gives transport-wide feedback about the payload type, and asks for lost packets of it.
+    pub transport_feedback: bool,
+    pub nack: bool,
     /// First words of the m-line, for refusing it.
     pub kind: &'static str,
 }
@@ -172,6 +175,8 @@ fn parse_line(line: &MediaDescription, bundled: &[&str]) -> Result<Line, OfferEr
         rids: Vec::new(),
         ssrcs: Vec::new(),
         reduced_size_rtcp: line.has_attribute("rtcp-rsize"),
+        transport_feedback: false,
+        nack: false,
         kind,
     };
     let Some(medium) = medium else { return Ok(parsed) };
@@ -187,7 +192,9 @@ fn parse_line(line: &MediaDescription, bundled: &[&str]) -> Result<Line, OfferEr
     };
     parsed.payload_type = payload_type(line, codec).ok_or(OfferError::Codec(kind, codec))?;
     parsed.rtx_payload_type = rtx_payload_type(line, parsed.payload_type);
-    (parsed.extensions, parsed.one_way) = extensions(line);
+    (parsed.extensions, parsed.one_way) = extensions(line, parsed.direction);
+    parsed.transport_feedback = gives_feedback(line, parsed.payload_type, "transport-cc");
+    parsed.nack = gives_feedback(line, parsed.payload_type, "nack");
     if parsed.direction == Direction::Send {
         parsed.rids = rids(line)?;
         if parsed.rids.is_empty() {
@@ -235,8 +242,18 @@ fn rtx_payload_type(line: &MediaDescription, payload_type: u8) -> Option<u8> {
     rtx.parse().ok().filter(|payload_type| is_rtx && *payload_type < 128)
 }
 
+/// Of `a=rtcp-fb:96 transport-cc` (RFC 4585 §4.2).
+fn gives_feedback(line: &MediaDescription, payload_type: u8, feedback: &str) -> bool {
+    values(line, "rtcp-fb").any(|value| {
+        value.split_once(' ').is_some_and(|(format, kind)| {
+            kind.trim() == feedback && (format == "*" || format.parse() == Ok(payload_type))
+        })
+    })
+}
+
 /// Of `a=extmap:1 URI` or `a=extmap:1/sendonly URI` (RFC 8285 §5).
-fn extensions(line: &MediaDescription) -> (Extensions, Vec<u8>) {
+fn extensions(line: &MediaDescription, direction: Direction) -> (Extensions, Vec<u8>) {
+    let one_way_word = if direction == Direction::Receive { "recvonly" } else { "sendonly" };
     let mut extensions = Extensions::default();
     let mut one_way = Vec::new();
     for value in values(line, "extmap") {
@@ -244,7 +261,7 @@ fn extensions(line: &MediaDescription) -> (Extensions, Vec<u8>) {
         let (id, direction) = id.split_once('/').unwrap_or((id, "sendrecv"));
         let Ok(id) = id.parse::<u8>() else { continue };
         // 0 is padding, 15 is reserved in the one-byte form.
-        if id == 0 || id == 15 || !matches!(direction, "sendrecv" | "sendonly") {
+        if id == 0 || id == 15 || !(direction == "sendrecv" || direction == one_way_word) {
             continue;
         }
         let place = match rest.split_ascii_whitespace().next().unwrap_or_default() {
@@ -257,7 +274,7 @@ fn extensions(line: &MediaDescription) -> (Extensions, Vec<u8>) {
         };
         if place.is_none() {
             *place = Some(id);
-            if direction == "sendonly" {
+            if direction == one_way_word {
                 one_way.push(id);
             }
         }

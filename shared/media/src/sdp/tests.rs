@@ -75,14 +75,15 @@ fn an_offer_of_chromium_is_understood() {
     assert_eq!(camera.extensions, ids);
     assert_eq!(offer.lines[2].ssrcs, [(21, Some(22))]);
     assert_eq!(offer.lines[14].direction, Direction::Receive);
+    assert!(offer.lines[14].transport_feedback && offer.lines[14].nack && !offer.lines[3].nack);
     assert_eq!(offer.lines[14].medium, Some(Medium::Video));
 }
 
 #[test]
 fn the_answer_takes_the_sources_and_names_the_slots() {
     let offer = Offer::parse(&chromium(1, 1)).unwrap();
-    let slot = |ssrc, rtx_ssrc| Role::Slot(SlotParameters { ssrc, rtx_ssrc });
-    let lines = [Role::Source, Role::Source, Role::Source, slot(7, None), slot(8, Some(9))];
+    let slot = |ssrc, rtx_ssrc, transport_cc| Role::Slot(SlotParameters { ssrc, rtx_ssrc, transport_cc });
+    let lines = [Role::Source, Role::Source, Role::Source, slot(7, None, None), slot(8, Some(9), Some(3))];
     let text = answer(
         &offer,
         &Parameters {
@@ -112,6 +113,8 @@ fn the_answer_takes_the_sources_and_names_the_slots() {
     assert!(!sections[1].contains("candidate"));
     assert!(sections[3].contains("a=sendonly\r\n") && sections[3].contains("a=ssrc:7 cname:schulhof\r\n"));
     assert!(sections[4].contains("a=ssrc-group:FID 8 9\r\na=ssrc:8 cname:schulhof\r\na=ssrc:9 cname:schulhof\r\n"));
+    assert!(!sections[3].contains("transport-cc"), "Chromium's voice gives no feedback in this offer");
+    assert!(sections[4].contains(&format!("a=extmap:3 {URI_TRANSPORT_CC}\r\na=rtcp-fb:96 transport-cc\r\n")));
     for section in sections {
         assert!(section.contains("a=setup:passive\r\na=rtcp-mux\r\na=rtcp-rsize\r\n"));
         assert!(section.contains("a=ice-ufrag:user\r\na=ice-pwd:password\r\n"));

@@ -1,6 +1,6 @@
 //! One client. Its DTLS, SRTP, STUN and RTCP are not the engine's own code but the webrtc project's.
 
-use crate::{offer, sending::Sender, world::NODE};
+use crate::{feedback::Feedback, nacking::Nacking, offer, sending::Sender, world::NODE};
 use bytes::BytesMut;
 use rtc_crypto::{HashAlgorithm, RTCCryptoProvider, providers::AwsLcRsProvider};
 use rtc_dtls::{
@@ -40,6 +40,8 @@ pub struct Packet {
     pub marker: bool,
     pub payload_type: u8,
     pub payload: Vec<u8>,
+    /// Transport-wide.
+    pub number: Option<u16>,
 }
 
 impl Packet {
@@ -81,9 +83,17 @@ pub struct Client {
     video_ssrcs: Vec<u32>,
     rtx_ssrcs: Vec<u32>,
     pub repaired: u32,
+    /// Packets of nothing but padding.
+    pub padded: u32,
     pub rtcp: Vec<Rtcp>,
     /// Answers the engine's NACKs.
     pub repairs: bool,
+    /// Tells when packets arrived; nothing: not offered.
+    pub feedback: Option<Feedback>,
+    /// All media in the order of sending, also what gets lost on the way; nothing: not asked for.
+    pub overheard: Option<Vec<Packet>>,
+    /// Asks for lost packets by itself.
+    pub nacking: Option<Nacking>,
 }
 
 fn node() -> SocketAddr {
@@ -92,7 +102,6 @@ fn node() -> SocketAddr {
 
 impl Client {
     pub fn new(now: Instant, name: &str, address: SocketAddr) -> Self {
-        let _ = now;
         let provider = Arc::new(AwsLcRsProvider::default());
         let certificate = Certificate::generate_self_signed(vec!["client".into()], provider.crypto()).unwrap();
         let hash = provider.crypto().hash(HashAlgorithm::Sha256, &certificate.certificate[0]).unwrap();
@@ -135,8 +144,12 @@ impl Client {
             video_ssrcs: Vec::new(),
             rtx_ssrcs: Vec::new(),
             repaired: 0,
+            padded: 0,
             rtcp: Vec::new(),
             repairs: true,
+            feedback: Some(Feedback::new(now)),
+            overheard: None,
+            nacking: None,
         }
     }
 
@@ -149,7 +162,7 @@ impl Client {
     }
 
     pub fn offer(&self) -> String {
-        offer::offer(&self.fingerprint, 3, 9)
+        offer::offer(&self.fingerprint, 3, 9, self.feedback.is_some())
     }
 
     pub fn is_connected(&self) -> bool {
@@ -220,6 +233,14 @@ impl Client {
             let _ = self.dtls.handle_timeout(node(), now);
             self.flush_dtls();
         }
+        if self.is_connected()
+            && let Some(report) = self.feedback.as_mut().and_then(|feedback| feedback.due(now))
+        {
+            self.send_plain_rtcp(&report);
+        }
+        for nack in self.nacking.as_mut().map(|nacking| nacking.due(now)).unwrap_or_default() {
+            self.send_rtcp(&nack);
+        }
         let again = Duration::from_millis(if self.stun_answers == 0 { 50 } else { 2_500 });
         if self.session.is_some() && self.checked_at.is_none_or(|at| now - at >= again) {
             self.check(now, self.stun_answers > 0);
@@ -277,33 +298,80 @@ impl Client {
         self.flush_dtls();
     }
 
-    fn receive_rtp(&mut self, now: Instant, packet: &[u8]) {
+    /// Opens a packet. Nothing else: it may be one that gets lost on its way.
+    fn open(&mut self, now: Instant, packet: &[u8]) -> Packet {
         let (_, remote) = self.keys.as_mut().expect("media before the handshake");
         let plain = remote.decrypt_rtp(packet).expect("sealed with the right key and index");
         let word = |at: usize| u32::from_be_bytes(plain[at..at + 4].try_into().unwrap());
-        assert_eq!(plain[0], 0x80, "no padding, no extension");
-        let mut packet = Packet {
+        let mut start = 12;
+        let mut number = None;
+        if plain[0] & 0x10 != 0 {
+            assert_eq!(plain[12..16], [0xBE, 0xDE, 0, 1]);
+            assert_eq!(plain[16], offer::TRANSPORT_CC << 4 | 1, "the transport-wide number and nothing else");
+            start = 20;
+            number = Some(u16::from_be_bytes([plain[17], plain[18]]));
+        }
+        let padding = if plain[0] & 0x20 == 0 { 0 } else { usize::from(*plain.last().unwrap()) };
+        Packet {
             at: now,
             ssrc: word(8),
             sequence: u16::from_be_bytes([plain[2], plain[3]]),
             timestamp: word(4),
             marker: plain[1] & 0x80 != 0,
             payload_type: plain[1] & 0x7F,
-            payload: plain[12..].to_vec(),
-        };
+            payload: plain[start..plain.len() - padding].to_vec(),
+            number,
+        }
+    }
+
+    /// Sees a packet when it is sent.
+    pub fn overhear(&mut self, now: Instant, packet: &[u8]) {
+        let is_media = packet[0] >= 128 && !(192..224).contains(&packet[1]);
+        if is_media && self.overheard.is_some() {
+            let mut packet = self.open(now, packet);
+            if let Some(slot) = self.rtx_ssrcs.iter().position(|ssrc| *ssrc == packet.ssrc)
+                && !packet.payload.is_empty()
+            {
+                packet.ssrc = self.video_ssrcs[slot];
+                packet.sequence = u16::from_be_bytes([packet.payload[0], packet.payload[1]]);
+                packet.payload.drain(..2);
+            }
+            self.overheard.as_mut().unwrap().push(packet);
+        }
+    }
+
+    fn receive_rtp(&mut self, now: Instant, packet: &[u8]) {
+        let mut packet = self.open(now, packet);
+        if let Some(number) = packet.number {
+            self.feedback.as_mut().expect("not negotiated").arrived(now, number);
+        }
         if let Some(slot) = self.rtx_ssrcs.iter().position(|ssrc| *ssrc == packet.ssrc) {
             assert_eq!(packet.payload_type, offer::RTX);
+            if packet.payload.is_empty() {
+                self.padded += 1;
+                return;
+            }
             packet.sequence = u16::from_be_bytes([packet.payload[0], packet.payload[1]]);
             packet.payload.drain(..2);
             self.repaired += 1;
+            packet.ssrc = self.video_ssrcs[slot];
+            self.note(&packet);
             self.video[slot].push(packet);
         } else if let Some(slot) = self.video_ssrcs.iter().position(|ssrc| *ssrc == packet.ssrc) {
             assert_eq!(packet.payload_type, offer::VP8);
+            self.note(&packet);
             self.video[slot].push(packet);
         } else {
             let slot = self.audio_ssrcs.iter().position(|ssrc| *ssrc == packet.ssrc).expect("a slot of the answer");
             assert_eq!(packet.payload_type, offer::OPUS);
+            self.note(&packet);
             self.audio[slot].push(packet);
+        }
+    }
+
+    fn note(&mut self, packet: &Packet) {
+        if let Some(nacking) = &mut self.nacking {
+            nacking.arrived(packet.ssrc, packet.sequence);
         }
     }
 
@@ -342,8 +410,12 @@ impl Client {
 
     pub fn send_rtcp(&mut self, packet: &impl Marshal) {
         let plain = packet.marshal().unwrap();
+        self.send_plain_rtcp(&plain);
+    }
+
+    fn send_plain_rtcp(&mut self, plain: &[u8]) {
         let (local, _) = self.keys.as_mut().unwrap();
-        let sealed = local.encrypt_rtcp(&plain).unwrap();
+        let sealed = local.encrypt_rtcp(plain).unwrap();
         self.outgoing.push_back((self.addresses[0], sealed.to_vec()));
     }
 

@@ -4,13 +4,17 @@
 mod attacks;
 mod client;
 mod cost;
+mod feedback;
 mod forwarding;
 mod halves;
 mod hearing;
 mod joining;
+mod listener;
 mod lobby;
 mod moderation;
+mod nacking;
 mod offer;
+mod rates;
 mod repair;
 mod sending;
 mod standby;

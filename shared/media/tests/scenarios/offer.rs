@@ -11,7 +11,8 @@ pub const OPUS: u8 = 111;
 pub const VP8: u8 = 96;
 pub const RTX: u8 = 97;
 
-pub fn offer(fingerprint: &str, audio_slots: usize, video_slots: usize) -> String {
+/// `feedback`: the client gives transport-wide feedback about what it receives.
+pub fn offer(fingerprint: &str, audio_slots: usize, video_slots: usize, feedback: bool) -> String {
     let lines = 3 + audio_slots + video_slots;
     let mids: Vec<String> = (0..lines).map(|mid| mid.to_string()).collect();
     let mut sdp = format!(
@@ -29,9 +30,14 @@ pub fn offer(fingerprint: &str, audio_slots: usize, video_slots: usize) -> Strin
             (
                 format!("audio 9 UDP/TLS/RTP/SAVPF {OPUS}"),
                 format!(
-                    "a=rtpmap:{OPUS} opus/48000/2\r\na=extmap:{AUDIO_LEVEL} urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n"
+                    "a=rtpmap:{OPUS} opus/48000/2\r\na=rtcp-fb:{OPUS} nack\r\na=extmap:{AUDIO_LEVEL} urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n"
                 ),
             )
+        };
+        let codecs = match (feedback && mid > 2, video) {
+            (true, true) => format!("{codecs}a=rtcp-fb:{VP8} transport-cc\r\n"),
+            (true, false) => format!("{codecs}a=rtcp-fb:{OPUS} transport-cc\r\n"),
+            (false, _) => codecs,
         };
         let rest = match mid {
             0 | 2 => "a=sendonly\r\n",

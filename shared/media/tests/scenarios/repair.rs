@@ -16,10 +16,14 @@ use std::collections::BTreeSet;
 
 fn watching() -> World {
     let mut world = World::with(&["anna", "ben"]);
+    watch(&mut world);
+    world
+}
+
+fn watch(world: &mut World) {
     world.publish(0, false, true, false);
     world.view(1, &[(0, SourceKind::Camera, 720)]);
     world.stream_ms(600, &[(0, Media::Camera)]);
-    world
 }
 
 /// Numbers between the first and the last that ben has not got.
@@ -126,7 +130,7 @@ fn publishers_learn_how_their_packets_arrive() {
 
 #[test]
 fn a_listener_with_lasting_losses_gets_smaller_layers_and_others_do_not() {
-    let mut world = World::with(&["anna", "ben", "cem"]);
+    let mut world = World::without_feedback(&["anna", "ben", "cem"]);
     world.publish(0, false, true, false);
     for listener in [1, 2] {
         world.view(listener, &[(0, SourceKind::Camera, 720)]);
@@ -143,7 +147,8 @@ fn a_listener_with_lasting_losses_gets_smaller_layers_and_others_do_not() {
 
 #[test]
 fn a_listener_is_not_blamed_for_what_the_publisher_s_line_lost() {
-    let mut world = watching();
+    let mut world = World::without_feedback(&["anna", "ben"]);
+    watch(&mut world);
     world.clients[0].repairs = false;
     world.losses.up = 25;
     for _ in 0..8 {

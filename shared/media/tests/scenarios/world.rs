@@ -4,7 +4,7 @@
 use crate::client::Client;
 use crate::sending::Media;
 use schulhof_media::{Config, DropReason, Engine, Joined, SessionId, TransmitSink};
-use schulhof_testkit::Rng;
+use schulhof_testkit::{Conditions, Link, Rng};
 use schulhof_wire::{
     id::{AccountId, ConferenceId, NodeName, SchoolId},
     media::{Participant, ParticipantId, Slot, SourceKind, Speaker, Tile, ToClient, ToNode},
@@ -17,6 +17,9 @@ use std::{
 };
 
 pub const NODE: &str = "127.0.0.1:8480";
+
+/// IPv4 and UDP headers, which a way carries too.
+const WIRE_OVERHEAD: usize = 28;
 
 /// Some beginning of virtual time; only differences matter.
 #[allow(clippy::disallowed_methods)]
@@ -71,12 +74,21 @@ pub struct Losses {
     pub down: u64,
 }
 
+/// A client's own way to the node, both directions.
+pub struct Way {
+    pub down: Link<Vec<u8>>,
+    pub up: Link<(SocketAddr, Vec<u8>)>,
+}
+
 pub struct World {
     pub engine: Engine,
     pub now: Instant,
     pub clients: Vec<Client>,
     pub told: BTreeMap<SessionId, Vec<ToClient>>,
     pub losses: Losses,
+    /// Of the clients that have a way of their own; the others' is perfect but for `losses`.
+    pub ways: BTreeMap<usize, Way>,
+    start: Instant,
     pub rng: Rng,
     pub sink: Sink,
 }
@@ -90,6 +102,8 @@ impl World {
             clients: Vec::new(),
             told: BTreeMap::new(),
             losses: Losses::default(),
+            ways: BTreeMap::new(),
+            start: now,
             rng: Rng::new(1),
             sink: Sink::default(),
         }
@@ -101,11 +115,27 @@ impl World {
         for name in names {
             world.join(name);
         }
-        world.run_ms(200);
-        for client in &world.clients {
+        world.connect();
+        world
+    }
+
+    /// The same with clients that know no transport-wide feedback.
+    pub fn without_feedback(names: &[&str]) -> Self {
+        let mut world = Self::new();
+        for name in names {
+            let mut client = world.client(name);
+            client.feedback = None;
+            world.join_with(client, MediaRole::Participant);
+        }
+        world.connect();
+        world
+    }
+
+    fn connect(&mut self) {
+        self.run_ms(200);
+        for client in &self.clients {
             assert!(client.is_connected(), "{} is not connected", client.name);
         }
-        world
     }
 
     /// Joins and begins to connect. The result is the client's place.
@@ -114,9 +144,12 @@ impl World {
     }
 
     pub fn join_as(&mut self, name: &str, role: MediaRole) -> usize {
-        let address = SocketAddr::from(([127, 0, 0, 1], 40_000 + self.clients.len() as u16));
-        let client = Client::new(self.now, name, address);
+        let client = self.client(name);
         self.join_with(client, role)
+    }
+
+    fn client(&self, name: &str) -> Client {
+        Client::new(self.now, name, SocketAddr::from(([127, 0, 0, 1], 40_000 + self.clients.len() as u16)))
     }
 
     pub fn join_with(&mut self, mut client: Client, role: MediaRole) -> usize {
@@ -126,6 +159,18 @@ impl World {
         client.answered(self.now, session, &answer);
         self.clients.push(client);
         self.clients.len() - 1
+    }
+
+    /// From now on the client is behind a way of its own, the same for both directions but for the rate, which is that
+    /// of the way down.
+    pub fn set_way(&mut self, client: usize, conditions: &Conditions) {
+        let up = Conditions { rate_kbit_s: 0, ..conditions.clone() };
+        let way = self.ways.entry(client).or_insert_with(|| Way {
+            down: Link::new(Conditions::default(), self.rng.fork()),
+            up: Link::new(Conditions::default(), self.rng.fork()),
+        });
+        way.down.conditions = conditions.clone();
+        way.up.conditions = up;
     }
 
     pub fn control(&mut self, client: usize, message: ToNode) {
@@ -148,13 +193,30 @@ impl World {
     pub fn settle(&mut self) {
         loop {
             let mut quiet = true;
-            for client in &mut self.clients {
+            let now_ms = (self.now - self.start).as_millis() as u64;
+            for (place, client) in self.clients.iter_mut().enumerate() {
+                let mut way = self.ways.get_mut(&place);
                 while let Some((source, mut packet)) = client.outgoing.pop_front() {
+                    if let Some(way) = &mut way {
+                        let bytes = packet.len() + WIRE_OVERHEAD;
+                        way.up.send_bytes(now_ms, (source, packet), bytes);
+                        continue;
+                    }
                     quiet = false;
                     if self.rng.chance(self.losses.up, 100) {
                         continue;
                     }
                     self.engine.handle_datagram(self.now, source, &mut packet);
+                }
+            }
+            for (place, way) in &mut self.ways {
+                while let Some((source, mut packet)) = way.up.receive(now_ms) {
+                    quiet = false;
+                    self.engine.handle_datagram(self.now, source, &mut packet);
+                }
+                while let Some(packet) = way.down.receive(now_ms) {
+                    quiet = false;
+                    self.clients[*place].receive(self.now, &packet);
                 }
             }
             self.engine.drain_transmits(&mut self.sink);
@@ -163,8 +225,16 @@ impl World {
                 if self.rng.chance(self.losses.down, 100) {
                     continue;
                 }
-                if let Some(client) = self.clients.iter_mut().find(|client| client.addresses.contains(&dest)) {
-                    client.receive(self.now, &packet);
+                let Some(place) = self.clients.iter().position(|client| client.addresses.contains(&dest)) else {
+                    continue;
+                };
+                self.clients[place].overhear(self.now, &packet);
+                match self.ways.get_mut(&place) {
+                    Some(way) => {
+                        let bytes = packet.len() + WIRE_OVERHEAD;
+                        way.down.send_bytes(now_ms, packet, bytes);
+                    }
+                    None => self.clients[place].receive(self.now, &packet),
                 }
             }
             while let Some((session, message)) = self.engine.poll_control() {
@@ -176,12 +246,19 @@ impl World {
         }
     }
 
+    /// Of virtual time.
+    pub fn start(&self) -> Instant {
+        self.start
+    }
+
     /// Lets time pass, step by step.
     pub fn run_ms(&mut self, ms: u64) {
         let end = self.now + Duration::from_millis(ms);
         self.settle();
+        // A way with a rate is told apart by the millisecond.
+        let step = Duration::from_millis(if self.ways.is_empty() { 5 } else { 1 });
         while self.now < end {
-            self.now += Duration::from_millis(5);
+            self.now += step;
             for client in &mut self.clients {
                 client.tick(self.now);
             }

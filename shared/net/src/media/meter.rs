@@ -97,12 +97,13 @@ impl std::fmt::Debug for Instruments {
 }
 
 impl Instruments {
-    const COUNTERS: [&str; 17] = [
+    const COUNTERS: [&str; 18] = [
         "schulhof_media_handshakes_total",
         "schulhof_media_received_packets_total",
         "schulhof_media_received_bytes_total",
         "schulhof_media_forwarded_packets_total",
         "schulhof_media_forwarded_bytes_total",
+        "schulhof_media_paced_packets_total",
         "schulhof_media_retransmitted_packets_total",
         "schulhof_media_retransmissions_missed_total",
         "schulhof_media_nacks_sent_total",
@@ -138,6 +139,7 @@ impl Instruments {
             engine.received_bytes,
             engine.forwarded_packets,
             engine.forwarded_bytes,
+            engine.paced_packets,
             engine.retransmitted_packets,
             engine.retransmissions_missed,
             engine.nacks_sent,

@@ -309,9 +309,9 @@ export class Conference {
     this.restoreRules(link, me);
     const people = former ? withAwaited(present, former.people) : present;
     const keyOf = new Map(present.map((person) => [person.id, person.key]));
-    const pictures: Shown[] = link.pictures.flatMap(({ participant, kind, stream }) => {
+    const pictures: Shown[] = link.pictures.flatMap(({ participant, kind, stream, paused }) => {
       const key = keyOf.get(participant);
-      return key === undefined ? [] : [{ key, kind, stream }];
+      return key === undefined ? [] : [{ key, kind, stream, paused }];
     });
     for (const old of former?.pictures ?? []) {
       const person = people.find((person) => person.key === old.key);

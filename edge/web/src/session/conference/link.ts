@@ -20,7 +20,7 @@ import type {
   ToClient,
   ToNode,
 } from '../../protocol';
-import { addTransceivers, type Transceivers } from './offer';
+import { addTransceivers, askForLostVoice, type Transceivers } from './offer';
 import { NO_RULES, NOBODY, type Lobby, type Local, type Picture } from './types';
 import { read, Watch } from './watch';
 
@@ -97,7 +97,7 @@ export class Link {
   /** Joins; resolves when media can flow. Throws what the join threw, or an error of the connection. */
   async open(): Promise<void> {
     const { door, node, ticket } = this.options;
-    await this.peer.setLocalDescription(await this.peer.createOffer());
+    await this.describe();
     const offer = this.peer.localDescription?.sdp ?? '';
     const answer = await door.join(node.url, { ticket, offer }, this.ending.signal);
     this.ending.signal.throwIfAborted();
@@ -110,6 +110,16 @@ export class Link {
     this.peer.oniceconnectionstatechange = () => this.judge();
     this.peer.onconnectionstatechange = () => this.judge();
     this.timer = setInterval(() => void this.look(), LOOK_EVERY_MS);
+  }
+
+  /** A browser that does not let the offer be changed goes without repetitions of the voice. */
+  private async describe(): Promise<void> {
+    const { sdp = '' } = await this.peer.createOffer();
+    try {
+      await this.peer.setLocalDescription({ type: 'offer', sdp: askForLostVoice(sdp) });
+    } catch {
+      await this.peer.setLocalDescription({ type: 'offer', sdp });
+    }
   }
 
   private connected(): Promise<void> {
@@ -150,8 +160,8 @@ export class Link {
   private expectedSources(): number {
     const sending = new Map(this.participants.map((person) => [person.id, person]));
     const sources = new Set<ParticipantId>();
-    for (const { participant, kind } of [...this.slots.audio, ...this.slots.video]) {
-      const person = participant === null ? undefined : sending.get(participant);
+    for (const { participant, kind, paused } of [...this.slots.audio, ...this.slots.video]) {
+      const person = participant === null || paused ? undefined : sending.get(participant);
       if (person?.[kind]) sources.add(person.id);
     }
     return sources.size;
@@ -169,9 +179,9 @@ export class Link {
         break;
       case 'slots':
         this.slots = message;
-        this.pictures = message.video.flatMap(({ slot, participant, kind }) => {
+        this.pictures = message.video.flatMap(({ slot, participant, kind, paused }) => {
           const stream = this.videoStreams[slot];
-          return participant === null || !stream ? [] : [{ participant, kind, stream }];
+          return participant === null || !stream ? [] : [{ participant, kind, stream, paused }];
         });
         break;
       case 'speakers':

@@ -40,3 +40,18 @@ export function addTransceivers(peer: RTCPeerConnection, local: Local, claims: C
     video: slots('video', claims.video_slots),
   };
 }
+
+/**
+ * Browsers repeat lost pictures only; where voices are received they are to be asked for too (RFC 4585): on a line that
+ * loses, words stay whole.
+ */
+export function askForLostVoice(sdp: string): string {
+  const [session = '', ...media] = sdp.split(/^(?=m=)/m);
+  return session + media.map((line) => (/^m=audio/.test(line) && /^a=recvonly\r?$/m.test(line) ? withNack(line) : line)).join('');
+}
+
+function withNack(line: string): string {
+  const opus = /^a=rtpmap:(\d+) opus\/48000\/2\r?$/im.exec(line);
+  if (!opus || new RegExp(`^a=rtcp-fb:${opus[1]} nack\\r?$`, 'm').test(line)) return line;
+  return line.replace(opus[0], `${opus[0].trimEnd()}\r\na=rtcp-fb:${opus[1]} nack\r`);
+}

@@ -44,6 +44,8 @@ export interface Picture {
   participant: ParticipantId;
   kind: SourceKind;
   stream: MediaStream;
+  /** The line does not carry it now: its last image stands still. */
+  paused: boolean;
 }
 
 /** A picture that is shown of somebody: `key` is the person's. */
@@ -51,6 +53,7 @@ export interface Shown {
   key: string;
   kind: SourceKind;
   stream: MediaStream;
+  paused: boolean;
 }
 
 /** What the page wants to see, most important first. */

@@ -7,15 +7,19 @@ export interface Tile {
   kind: 'camera' | 'screen';
   /** Being received; none: own, off, or not on a slot. */
   stream: MediaStream | null;
+  /** One's own line does not carry it now. */
+  paused: boolean;
 }
 
 /** Screens first, then everybody in order of joining: faces must not jump about. */
 export function tilesOf(people: readonly Person[], pictures: readonly Shown[]): Tile[] {
-  const stream = (key: string, kind: Tile['kind']) =>
-    pictures.find((picture) => picture.key === key && picture.kind === kind)?.stream ?? null;
+  const shown = (key: string, kind: Tile['kind']) =>
+    pictures.find((picture) => picture.key === key && picture.kind === kind);
   const tile = (person: Person, kind: Tile['kind']): Tile => {
     const sends = person[kind] || person.awaited;
-    return { id: `${person.key}/${kind}`, person, kind, stream: sends && !person.me ? stream(person.key, kind) : null };
+    const picture = sends && !person.me ? shown(person.key, kind) : undefined;
+    const paused = picture?.paused ?? false;
+    return { id: `${person.key}/${kind}`, person, kind, stream: paused ? null : (picture?.stream ?? null), paused };
   };
   const screens = people.filter((person) => person.screen).map((person) => tile(person, 'screen'));
   return [...screens, ...people.map((person) => tile(person, 'camera'))];

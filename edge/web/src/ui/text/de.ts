@@ -231,6 +231,7 @@ export const de = {
     speaking: 'Spricht',
     hand: 'Meldet sich',
     awaited: 'Kommt zurück …',
+    paused: 'Bild pausiert: schwache Leitung',
     alone: 'Noch niemand da',
     aloneHint: 'Sobald andere beitreten, sind sie hier zu sehen.',
     handRaised: (name: string) => `${name} meldet sich`,

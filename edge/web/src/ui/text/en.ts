@@ -232,6 +232,7 @@ export const en: Text = {
     speaking: 'Speaking',
     hand: 'Hand raised',
     awaited: 'Coming back …',
+    paused: 'Picture paused: weak line',
     alone: 'Nobody else yet',
     aloneHint: 'Others appear here as soon as they join.',
     handRaised: (name) => `${name} raised a hand`,

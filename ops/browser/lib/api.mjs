@@ -35,6 +35,15 @@ export class Api {
     return room;
   }
 
+  /** A ticket for the running conference of the room. @param {string} name of the room */
+  async ticket(name) {
+    const [conference] = (await this.room(name)).conferences;
+    if (!conference) throw new Error(`there is no conference in ${name}`);
+    const answer = await (await this.#ask(`/api/conferences/${conference.conference}/ticket`, {})).json();
+    if (answer.type !== 'granted') throw new Error(`no ticket: ${JSON.stringify(answer)}`);
+    return answer;
+  }
+
   /**
    * Posts messages, in order.
    * @param {string} room

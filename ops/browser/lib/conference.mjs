@@ -142,3 +142,24 @@ export function colourOf(person, name) {
     return most > 2 * second ? ['red', 'green', 'blue'][sums.indexOf(most)] : null;
   });
 }
+
+/** Keeps the page's connections for `getStats`; to be called before it makes one. @param {{ page: { evaluate: Function } }} person */
+export const keepPeers = (person) =>
+  person.page.evaluate(() => {
+    window.peers = [];
+    const Peer = RTCPeerConnection;
+    window.RTCPeerConnection = class extends Peer {
+      constructor(...options) {
+        super(...options);
+        window.peers.push(this);
+      }
+    };
+  });
+
+/** Of the sound that each receiving stream has decoded, by stream. @returns {Promise<Record<string, number>>} */
+export const energies = (person) =>
+  person.page.evaluate(async () => {
+    const report = [...(await window.peers.at(-1).getStats()).values()];
+    const streams = report.filter(({ type, kind }) => type === 'inbound-rtp' && kind === 'audio');
+    return Object.fromEntries(streams.map(({ ssrc, totalAudioEnergy }) => [ssrc, totalAudioEnergy ?? 0]));
+  });

@@ -1,7 +1,7 @@
 /** People at the demo schools, each with a browser profile of their own. */
 import { WORDS } from './words.mjs';
 
-const PASSWORD = 'schulhof';
+export const PASSWORD = 'schulhof';
 /** Loading the page, checking a password, in a debug build beside running conferences. */
 const STEP_MAX_MS = 20_000;
 

@@ -13,6 +13,7 @@ export class Suite {
   /** @type {Stack} */ stack;
   /** @type {import('playwright-core').Browser[]} */ #browsers = [];
   /** @type {(() => unknown)[]} */ #cleanups = [];
+  /** @type {((folder: string) => unknown)[]} */ #inquests = [];
   #failed = false;
 
   async start() {
@@ -31,6 +32,11 @@ export class Suite {
     this.#cleanups.push(action);
   }
 
+  /** To be done when a claim fails, with a folder for pictures. @param {(folder: string) => unknown} action */
+  onFailure(action) {
+    this.#inquests.push(action);
+  }
+
   /** One test. Its name says what is true. @param {string} name @param {() => Promise<void>} body */
   claim(name, body) {
     test(name, async () => {
@@ -39,6 +45,7 @@ export class Suite {
       } catch (error) {
         this.#failed = true;
         await this.#photograph(name);
+        for (const inquest of this.#inquests) await (async () => inquest(FAILURES))().catch(() => {});
         throw error;
       }
     });

@@ -181,6 +181,18 @@ for (const { language, viewport } of ROUNDS) {
       await until('pictures again', 10_000, async () => (await seenBy(emilia, maria))?.framesPerSecond > 0);
     });
 
+    step('the actions for one person are reached by keys, and the focus comes back to where it was', async () => {
+      const list = await panel(maria);
+      const name = maria.words.leading.actions(emilia.name);
+      await list.getByRole('button', { name }).press('Enter');
+      const dialog = maria.page.getByRole('dialog', { name: emilia.name });
+      await dialog.waitFor();
+      await look(maria, 'actions for one');
+      await maria.page.keyboard.press('Escape');
+      await dialog.waitFor({ state: 'hidden' });
+      assert.equal(await maria.page.evaluate(() => document.activeElement?.getAttribute('aria-label')), name);
+    });
+
     step('the lead is handed over, used, and taken back', async () => {
       await act(maria, emilia, maria.words.leading.handOver);
       const list = await panel(maria);

@@ -373,6 +373,12 @@ impl Engine {
             if let Some(stay) = session.standing.stay {
                 room.state.leave(stay, now_ms);
             }
+            let account = &session.participant.account;
+            let same =
+                |peer: &Peer| self.sessions.get(*peer).is_some_and(|other| other.participant.account == *account);
+            if session.standing.waits && !room.waiting.iter().any(same) {
+                room.state.stop_calling(account);
+            }
             if room.members.is_empty()
                 && room.waiting.is_empty()
                 && let Some(room) = place.take()

@@ -17,6 +17,10 @@
 //! or the next input. Hand in a whole batch of received datagrams before draining: the packets of one frame then leave
 //! as one run per listener.
 //!
+//! What holds in a room (who waits, is muted, leads, raised a hand) is its [`state`]: registers that two nodes of one room
+//! exchange with [`Engine::room_changes`] and [`Engine::merge_room`]. `orders` lets moderators change it, `standing` brings
+//! the connections in line with it.
+//!
 //! It must not: open sockets, read a clock, check tickets (the shell does, with `placement`), or trust a peer. Whatever
 //! comes from the network is bounded before it is stored, and nothing of it can make this crate panic.
 //!

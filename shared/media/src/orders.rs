@@ -2,7 +2,7 @@
 //! brings the connections in line with it.
 
 use crate::{
-    DropReason, Engine, LeaveReason,
+    DropReason, Engine,
     source::Peer,
     state::{
         RoomState,
@@ -42,14 +42,6 @@ impl Engine {
                     self.tell(id, ToClient::Attendance { stays });
                 }
             }
-            Ok(Outcome::Refused(account)) => {
-                let waiting = self.rooms.get(place).and_then(Option::as_ref).map(|room| room.waiting.clone());
-                for waiting in waiting.unwrap_or_default() {
-                    if self.sessions.get(waiting).is_some_and(|session| session.participant.account == account) {
-                        self.end(now, waiting, LeaveReason::Refused);
-                    }
-                }
-            }
             Err(Refusal::NotAllowed) => self.stats.drop(DropReason::NotAllowed),
             Err(Refusal::Full) => {
                 self.stats.drop(DropReason::Control);
@@ -80,10 +72,7 @@ impl Engine {
             None => None,
         };
         let room = self.rooms.get_mut(place).and_then(Option::as_mut).ok_or(Refusal::NotAllowed)?;
-        let waiting = room.waiting.iter().filter_map(|peer| self.sessions.get(*peer));
-        let waiting: Vec<AccountId> = waiting.map(|session| session.participant.account.clone()).collect();
-        let context = Context { now_ms, by, about_ticket, waiting };
-        carry_out(&mut room.state, context, order)
+        carry_out(&mut room.state, Context { now_ms, by, about_ticket }, order)
     }
 
     /// Nothing: nobody of this account is or was here.
@@ -95,7 +84,11 @@ impl Engine {
             .next()
             .map(|session| session.standing.ticket_role)
             .or_else(|| room.state.stay_of(account).map(|stay| stay.role))
-            .or_else(|| room.state.is_blocked(account, MediaRole::Participant).then_some(MediaRole::Participant))
+            .or_else(|| {
+                let known =
+                    room.state.callers().iter().chain(&room.state.blocked()).any(|known| known.account == *account);
+                known.then_some(MediaRole::Participant)
+            })
     }
 }
 
@@ -103,8 +96,6 @@ enum Outcome {
     Same,
     Changed,
     Attendance,
-    /// Whoever of this account waits is to be sent away.
-    Refused(AccountId),
 }
 
 impl From<bool> for Outcome {
@@ -142,12 +133,10 @@ struct Context {
     by: AccountId,
     /// The role on the ticket of whom the order is about.
     about_ticket: Option<MediaRole>,
-    /// Who is in the waiting room.
-    waiting: Vec<AccountId>,
 }
 
 fn carry_out(state: &mut RoomState, context: Context, order: Order) -> Result<Outcome, Refusal> {
-    let Context { now_ms, by, about_ticket, waiting } = context;
+    let Context { now_ms, by, about_ticket } = context;
     let by_ticket = about_ticket == Some(MediaRole::Moderator);
     let changed = match order {
         Order::Lobby { on } => {
@@ -163,12 +152,12 @@ fn carry_out(state: &mut RoomState, context: Context, order: Order) -> Result<Ou
         Order::Admit { account } => state.set(Key::Admitted(account), true)?,
         Order::AdmitAll => {
             let mut changed = false;
-            for account in waiting {
-                changed |= state.set(Key::Admitted(account), true)?;
+            for caller in state.callers() {
+                changed |= state.set(Key::Admitted(caller.account), true)?;
             }
             changed
         }
-        Order::Refuse { account } => return Ok(Outcome::Refused(account)),
+        Order::Refuse { account } => state.refuse(&account)?,
         Order::Mute { account } => state.set(Key::Muted(account), true)?,
         Order::MuteAll => {
             let mut changed = false;

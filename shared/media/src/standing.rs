@@ -11,7 +11,7 @@ use crate::{
     },
 };
 use schulhof_wire::{
-    id::{ConferenceId, SchoolId},
+    id::{ConferenceId, NodeName, SchoolId},
     media::{Known, Rules, ToClient},
     ticket::MediaRole,
 };
@@ -84,6 +84,18 @@ impl Engine {
         merged
     }
 
+    /// The way to another node of our rooms is cut, or the node is dead: its people are away, and their hands do not count,
+    /// until it says otherwise.
+    pub fn lose_node(&mut self, now: Instant, node: &NodeName) {
+        let now_ms = self.wall_ms(now);
+        if *node == self.config.node {
+            return;
+        }
+        for room in self.rooms.iter_mut().flatten() {
+            room.roster_changed |= room.state.write_off(node, now_ms);
+        }
+    }
+
     /// Of the engine's clock, in milliseconds since 1970.
     pub(crate) fn wall_ms(&self, now: Instant) -> u64 {
         self.config.started_at_ms.saturating_add(now.saturating_duration_since(self.start).as_millis() as u64)
@@ -118,13 +130,23 @@ impl Engine {
             if room.state.must_wait(account, ticket_role) {
                 // Moderators see who waits.
                 room.roster_changed = true;
-                if !std::mem::replace(&mut session.standing.told_waiting, true) {
-                    let id = session.id;
+                let id = session.id;
+                let first = !std::mem::replace(&mut session.standing.told_waiting, true);
+                let calls = if first {
+                    room.state.call(account, &session.participant.name, now_ms).is_ok()
+                } else {
+                    room.state.is_calling(account)
+                };
+                if !calls {
+                    self.end(now, peer, LeaveReason::Refused);
+                } else if first {
                     self.tell(id, ToClient::Waiting);
                 }
                 return;
             }
             self.let_in(now_ms, peer);
+        } else if let Some(stay) = session.standing.stay {
+            room.state.still_here(stay);
         }
         self.allow_sources(peer);
     }
@@ -138,6 +160,7 @@ impl Engine {
         session.standing.stay = room.state.enter(account, name, session.standing.ticket_role, now_ms);
         session.standing.came = room.state.first_came(account).unwrap_or(session.standing.came);
         room.waiting.retain(|waiting| *waiting != peer);
+        room.state.stop_calling(account);
         let order = |session: &Session| (session.standing.came, session.serial);
         let own = order(session);
         let before = |member: &Peer| self.sessions.get(*member).is_some_and(|member| order(member) < own);

@@ -3,7 +3,7 @@
 
 use crate::{Engine, LeaveReason, dtls::Handshake, source::Peer};
 use schulhof_wire::{
-    media::{Known, Participant, Speaker, ToClient},
+    media::{Participant, Speaker, ToClient},
     ticket::MediaRole,
 };
 use std::{
@@ -112,9 +112,7 @@ impl Engine {
             })
             .collect();
         let rules = state.state.rules();
-        let waiting = state.waiting.iter().filter_map(|peer| self.sessions.get(*peer));
-        let known = |person: &Participant| Known { account: person.account.clone(), name: person.name.clone() };
-        let lobby = (waiting.map(|session| known(&session.participant)).collect(), state.state.blocked());
+        let lobby = (state.state.callers(), state.state.blocked());
         for peer in members {
             let Some(session) = self.sessions.get_mut(peer) else { continue };
             let id = session.id;

@@ -5,6 +5,7 @@
 //! Pure facts and rules, keyed by accounts: nothing here knows of connections. [`crate::standing`] brings the
 //! connections in line with it.
 
+mod callers;
 mod kept;
 pub mod registers;
 mod stays;

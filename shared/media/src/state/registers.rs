@@ -11,11 +11,11 @@ use schulhof_wire::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Registers of one room besides the stays: eight for each of 500 people, more than a room and those who left it have.
+/// Registers of one room besides the stays: nine for each of 450 people, more than a room and those who left it have.
 pub const FACTS_MAX: usize = 4_096;
 /// Stays of one room: 300 people who lose their line for longer than a minute a few times.
 pub const STAYS_MAX: usize = 2_048;
-/// Longest name in a stay, in bytes.
+/// Longest name of a person, in bytes.
 pub const NAME_LEN_MAX: usize = 256;
 /// Larger counters of other nodes are refused: ours must be able to go beyond them.
 const COUNTER_MAX: u64 = 1 << 53;
@@ -39,6 +39,8 @@ pub enum Key {
     Allowed(AccountId, SourceKind),
     Blocked(AccountId),
     Admitted(AccountId),
+    /// Somebody waits at this node to be let in. What a moderator takes away is refused.
+    Waits(NodeName, AccountId),
     /// The moderator's role was given or given up; without the register the ticket's role holds.
     Moderates(AccountId),
     /// A stay of somebody, numbered by the node that saw it.
@@ -52,7 +54,16 @@ pub enum Value {
     /// Milliseconds since 1970.
     Time(Option<u64>),
     Person(Option<AccountId>),
+    Waits(Option<Caller>),
     Stay(Stay),
+}
+
+/// Somebody in the waiting room.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Caller {
+    pub name: String,
+    /// Milliseconds since 1970.
+    pub since_ms: u64,
 }
 
 /// Lamport's clock (1978) and the node, so that no two writes are equal.
@@ -111,6 +122,10 @@ impl Key {
         match self {
             Self::Hand(_) => matches!(value, Value::Time(_)),
             Self::Spotlight => matches!(value, Value::Person(_)),
+            Self::Waits(..) => match value {
+                Value::Waits(caller) => caller.as_ref().is_none_or(|caller| caller.name.len() <= NAME_LEN_MAX),
+                _ => false,
+            },
             Self::Stay(..) => matches!(value, Value::Stay(stay) if stay.name.len() <= NAME_LEN_MAX),
             Self::Lobby
             | Self::Locked(_)

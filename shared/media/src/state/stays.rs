@@ -5,7 +5,11 @@ use super::{
     RoomState,
     registers::{Key, Value},
 };
-use schulhof_wire::{id::AccountId, media::Stay, ticket::MediaRole};
+use schulhof_wire::{
+    id::{AccountId, NodeName},
+    media::Stay,
+    ticket::MediaRole,
+};
 
 /// Who comes back within this time was there all along: a line that broke is no absence.
 const GAP_MAX_MS: u64 = 60_000;
@@ -48,6 +52,34 @@ impl RoomState {
         }
     }
 
+    /// Somebody is here whom another node has written off while it could not hear of us.
+    pub fn still_here(&mut self, StayId(number): StayId) {
+        let key = Key::Stay(self.registers.node().clone(), number);
+        if let Some(Value::Stay(stay)) = self.registers.get(&key).filter(|value| is_over(value)) {
+            let stay = Stay { to_ms: None, ..stay.clone() };
+            let _ = self.registers.set(key, Value::Stay(stay));
+        }
+    }
+
+    /// Another node cannot be heard any more: for us its people are away. True: there were some.
+    pub fn write_off(&mut self, node: &NodeName, now_ms: u64) -> bool {
+        let theirs: Vec<(Key, Stay)> = self
+            .registers
+            .iter()
+            .filter_map(|(key, value, _)| match (key, value) {
+                (Key::Stay(at, _), Value::Stay(stay)) if at == node && !is_over(value) => {
+                    Some((key.clone(), Stay { to_ms: Some(now_ms.max(stay.from_ms)), ..stay.clone() }))
+                }
+                _ => None,
+            })
+            .collect();
+        let any = !theirs.is_empty();
+        for (key, stay) in theirs {
+            let _ = self.registers.set(key, Value::Stay(stay));
+        }
+        any
+    }
+
     /// In order of coming.
     pub fn attendance(&self) -> Vec<Stay> {
         let mut stays: Vec<Stay> = self.stays().cloned().collect();
@@ -88,10 +120,13 @@ impl RoomState {
     }
 }
 
+fn is_over(value: &Value) -> bool {
+    matches!(value, Value::Stay(stay) if stay.to_ms.is_some())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schulhof_wire::id::NodeName;
 
     fn account(name: &str) -> AccountId {
         AccountId::new(name).unwrap()

@@ -5,7 +5,7 @@ use crate::{
     world::{World, engine},
 };
 use schulhof_wire::{
-    id::{ConferenceId, SchoolId},
+    id::{ConferenceId, NodeName, SchoolId},
     media::{Order, SourceKind, ToNode},
     ticket::MediaRole,
 };
@@ -105,6 +105,34 @@ fn hands_have_one_order_over_both_nodes_after_they_were_apart() {
 }
 
 #[test]
+fn while_the_line_is_cut_each_half_counts_its_own_hands_and_then_all_are_in_order_again() {
+    let mut worlds = halves();
+    let mut exchange = Exchange::default();
+    let (dora, relay) = (0, NodeName::new("relay-1").unwrap());
+    for (world, client) in [(1, dora), (0, BEN)] {
+        worlds[world].control(client, ToNode::Hand { raised: true });
+        rest(&mut worlds);
+    }
+    exchange.run(&mut worlds);
+    let hand = |worlds: &[World; 2], world: usize, by, name| worlds[world].person(by, name).hand;
+    assert_eq!((hand(&worlds, 0, BEN, "ben"), hand(&worlds, 1, dora, "dora")), (Some(2), Some(1)));
+
+    let now = worlds[0].now;
+    worlds[0].engine.lose_node(now, &relay);
+    rest(&mut worlds);
+    assert_eq!((hand(&worlds, 0, BEN, "ben"), hand(&worlds, 1, dora, "dora")), (Some(1), Some(1)));
+    worlds[0].control(ANNA, ToNode::Hand { raised: true });
+    worlds[0].order(TEACHER, Order::MuteAll);
+
+    exchange.run(&mut worlds);
+    exchange.run(&mut worlds);
+    assert_eq!((hand(&worlds, 0, BEN, "ben"), hand(&worlds, 0, BEN, "anna")), (Some(2), Some(3)));
+    assert_eq!(hand(&worlds, 1, dora, "dora"), Some(1));
+    assert!(!worlds[1].person(dora, "dora").muted, "she was not there to be muted");
+    assert_eq!(exchange.run(&mut worlds), 0);
+}
+
+#[test]
 fn the_waiting_room_holds_at_the_other_node_and_who_was_let_in_comes_in_there() {
     let mut worlds = halves();
     let mut exchange = Exchange::default();
@@ -113,10 +141,22 @@ fn the_waiting_room_holds_at_the_other_node_and_who_was_let_in_comes_in_there() 
     exchange.run(&mut worlds);
     let again = worlds[1].rejoin("dora", MediaRole::Participant);
     assert!(!worlds[1].roster(again).is_empty(), "who was in the room at the relay stays in it");
-    worlds[1].join("gina");
+    let gina = worlds[1].join("gina");
+    let hans = worlds[1].join("hans");
     worlds[1].run_ms(200);
     assert_eq!(worlds[1].roster(again).len(), 3);
-    worlds[0].order(TEACHER, Order::Lobby { on: false });
     exchange.run(&mut worlds);
-    assert_eq!(worlds[1].roster(again).len(), 4);
+    assert_eq!(worlds[0].lobby(TEACHER), Some((vec!["gina".into(), "hans".into()], vec![])), "the teacher sees them");
+    worlds[0].order(TEACHER, Order::Admit { account: account("gina") });
+    worlds[0].order(TEACHER, Order::Refuse { account: account("hans") });
+    exchange.run(&mut worlds);
+    assert!(!worlds[1].roster(gina).is_empty());
+    assert_eq!(worlds[1].closed(hans).as_deref(), Some("refused"));
+    worlds[1].join("ida");
+    worlds[1].run_ms(200);
+    exchange.run(&mut worlds);
+    worlds[0].order(TEACHER, Order::AdmitAll);
+    exchange.run(&mut worlds);
+    assert_eq!(worlds[1].roster(gina).len(), 5);
+    assert_eq!(worlds[0].lobby(TEACHER), Some((vec![], vec![])));
 }

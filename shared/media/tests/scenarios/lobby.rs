@@ -3,12 +3,12 @@
 use crate::{
     sending::Media,
     teacher::{ANNA, BEN, TEACHER, account, of},
-    world::World,
+    world::{World, claims},
 };
 use schulhof_media::DropReason;
 use schulhof_wire::{
     media::{Order, SourceKind, ToClient, ToNode},
-    ticket::MediaRole,
+    ticket::{Claims, MediaRole},
 };
 
 fn kinds(world: &World, client: usize) -> Vec<String> {
@@ -80,6 +80,25 @@ fn who_is_refused_is_sent_away_and_may_ask_again() {
     let again = world.rejoin("cem", MediaRole::Participant);
     assert_eq!(kinds(&world, again), ["Welcome", "Waiting"]);
     assert_eq!(world.lobby(TEACHER), Some((vec!["cem".into()], vec![])));
+}
+
+#[test]
+fn who_waits_on_two_devices_is_listed_once_and_waits_on_when_one_of_them_is_closed() {
+    let mut world = World::lesson();
+    world.order(TEACHER, Order::Lobby { on: true });
+    let cem = world.join("cem");
+    world.run_ms(100);
+    let other = Claims { id: "ticket-of-the-phone".into(), ..claims("cem", MediaRole::Participant) };
+    let offer = world.clients[cem].offer();
+    let phone = world.engine.join(world.now, other, &offer).unwrap().session;
+    world.run_ms(100);
+    let listed = Some((vec!["cem".to_owned()], vec![]));
+    assert_eq!(world.lobby(TEACHER), listed);
+    world.engine.leave(world.now, phone, schulhof_media::LeaveReason::Left);
+    world.run_ms(100);
+    assert_eq!((world.lobby(TEACHER), world.closed(cem)), (listed, None));
+    world.order(TEACHER, Order::Admit { account: account("cem") });
+    assert_eq!(world.roster(cem).len(), 4);
 }
 
 #[test]

@@ -41,6 +41,8 @@ pub struct Config {
     pub kind: NodeKind,
     /// Where the browsers' packets reach this engine: host candidates of the answer, at least one.
     pub candidates: Vec<SocketAddr>,
+    /// The same for packets over TCP (RFC 6544), passive; none: there is no such way.
+    pub tcp_candidates: Vec<SocketAddr>,
     /// Secret. Names of sessions, ICE credentials and first sequence numbers come from it. 32 bytes of real randomness in
     /// production, a fixed value in tests.
     pub seed: [u8; 32],
@@ -63,6 +65,7 @@ impl Config {
             node,
             kind,
             candidates,
+            tcp_candidates: Vec::new(),
             seed,
             sessions_max: Self::SESSIONS_MAX,
             room_participants_max: Self::ROOM_PARTICIPANTS_MAX,
@@ -214,6 +217,20 @@ impl Engine {
     pub fn close_all(&mut self, now: Instant, reason: LeaveReason) {
         for peer in self.sessions.places() {
             self.end(now, peer, reason);
+        }
+    }
+
+    /// Has the address shown that it belongs to somebody who has joined?
+    pub fn is_checked(&self, source: SocketAddr) -> bool {
+        self.by_addr.contains_key(&source)
+    }
+
+    /// Nothing can be sent to the address any more: its TCP connection is closed.
+    pub fn forget(&mut self, source: SocketAddr) {
+        if let Some(peer) = self.by_addr.remove(&source)
+            && let Some(session) = self.sessions.get_mut(peer)
+        {
+            session.agent.forget(source);
         }
     }
 

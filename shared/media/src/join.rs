@@ -73,6 +73,7 @@ impl Engine {
                 password: &agent.password,
                 fingerprint: &self.identity.fingerprint,
                 candidates: &self.config.candidates,
+                tcp_candidates: &self.config.tcp_candidates,
                 session_number: self.rng.u32() >> 1,
                 lines: &layout.roles,
             },

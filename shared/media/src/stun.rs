@@ -122,7 +122,8 @@ impl Agent {
             .build(&[
                 Box::new(request.transaction_id),
                 Box::new(BINDING_SUCCESS),
-                Box::new(XorMappedAddress { ip: source.ip(), port: source.port() }),
+                // A shell may know IPv4 peers as mapped into IPv6.
+                Box::new(XorMappedAddress { ip: source.ip().to_canonical(), port: source.port() }),
                 Box::new(MessageIntegrity::new_short_term_integrity_with_provider(self.password.clone(), crypto)),
                 Box::new(FINGERPRINT),
             ])

@@ -19,6 +19,8 @@ pub(crate) struct Parameters<'a> {
     pub password: &'a str,
     pub fingerprint: &'a Fingerprint,
     pub candidates: &'a [SocketAddr],
+    /// Passive (RFC 6544).
+    pub tcp_candidates: &'a [SocketAddr],
     /// For the origin line.
     pub session_number: u32,
     /// For each line of the offer: taken for sending, taken as a slot, or refused.
@@ -121,15 +123,27 @@ fn write_line(
     }
     // All lines share the transport of the first one.
     if first {
-        for (i, candidate) in parameters.candidates.iter().enumerate() {
-            // Type preference 126, local preference falling with the order, component 1 (RFC 8445 §5.1.2.1).
-            let priority = (126u32 << 24) | (65_535u32.saturating_sub(i as u32) << 8) | 255;
-            let (ip, port) = (candidate.ip(), candidate.port());
-            write!(sdp, "a=candidate:{} 1 udp {priority} {ip} {port} typ host\r\n", i + 1)?;
-        }
-        write!(sdp, "a=end-of-candidates\r\n")?;
+        write_candidates(sdp, parameters)?;
     }
     Ok(())
+}
+
+/// Priorities: type preference, local preference falling with the order, component 1 (RFC 8445 §5.1.2.1).
+fn write_candidates(sdp: &mut String, parameters: &Parameters<'_>) -> std::fmt::Result {
+    let udp = parameters.candidates.len();
+    for (i, candidate) in parameters.candidates.iter().enumerate() {
+        let priority = (126u32 << 24) | (65_535u32.saturating_sub(i as u32) << 8) | 255;
+        let (ip, port) = (candidate.ip(), candidate.port());
+        write!(sdp, "a=candidate:{} 1 udp {priority} {ip} {port} typ host\r\n", i + 1)?;
+    }
+    for (i, candidate) in parameters.tcp_candidates.iter().enumerate() {
+        // Below all UDP; direction preference 4, as it is passive (RFC 6544 §4.2).
+        let local = (4u32 << 13) | 8_191u32.saturating_sub(i as u32);
+        let priority = (90u32 << 24) | (local << 8) | 255;
+        let (ip, port) = (candidate.ip(), candidate.port());
+        write!(sdp, "a=candidate:{} 1 tcp {priority} {ip} {port} typ host tcptype passive\r\n", udp + i + 1)?;
+    }
+    write!(sdp, "a=end-of-candidates\r\n")
 }
 
 fn write_source(sdp: &mut String, line: &Line, medium: Medium) -> std::fmt::Result {

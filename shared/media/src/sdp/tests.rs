@@ -91,6 +91,7 @@ fn the_answer_takes_the_sources_and_names_the_slots() {
             password: "password",
             fingerprint: &[0xAB; 32],
             candidates: &["127.0.0.1:8480".parse().unwrap(), "[::1]:8480".parse().unwrap()],
+            tcp_candidates: &["127.0.0.1:8480".parse().unwrap()],
             session_number: 5,
             lines: &lines,
         },
@@ -103,7 +104,12 @@ fn the_answer_takes_the_sources_and_names_the_slots() {
     assert!(sections[0].starts_with("audio 9 UDP/TLS/RTP/SAVPF 111\r\n"));
     assert!(sections[0].contains("a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n"));
     assert!(sections[0].contains("a=candidate:1 1 udp 2130706431 127.0.0.1 8480 typ host\r\n"));
-    assert!(sections[0].contains("a=candidate:2 1 udp 2130706175 ::1 8480 typ host\r\na=end-of-candidates\r\n"));
+    assert!(sections[0].contains("a=candidate:2 1 udp 2130706175 ::1 8480 typ host\r\n"));
+    assert!(
+        sections[0].contains(
+            "a=candidate:3 1 tcp 1520435199 127.0.0.1 8480 typ host tcptype passive\r\na=end-of-candidates\r\n"
+        )
+    );
     assert!(sections[1].starts_with("video 9 UDP/TLS/RTP/SAVPF 96 97\r\n"));
     assert!(
         sections[1].contains("a=rid:q recv\r\na=rid:h recv\r\na=rid:f recv\r\na=simulcast:recv q;h;f\r\na=recvonly")
@@ -132,6 +138,7 @@ fn an_extension_for_one_direction_is_answered_for_that_direction() {
         password: "p",
         fingerprint: &[0; 32],
         candidates: &["127.0.0.1:1".parse().unwrap()],
+        tcp_candidates: &[],
         session_number: 1,
         lines: &[Role::Source; 3],
     };
@@ -153,6 +160,7 @@ fn a_data_channel_is_refused_alone() {
         password: "p",
         fingerprint: &[0; 32],
         candidates: &["127.0.0.1:1".parse().unwrap()],
+        tcp_candidates: &[],
         session_number: 1,
         lines: &lines,
     };

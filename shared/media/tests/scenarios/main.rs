@@ -8,6 +8,7 @@ mod feedback;
 mod forwarding;
 mod halves;
 mod hearing;
+mod intruders;
 mod joining;
 mod listener;
 mod lobby;

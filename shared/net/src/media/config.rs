@@ -13,7 +13,8 @@ pub struct Config {
     pub name: NodeName,
     /// `box` in a school, `relay` in the cloud: shown to the people in the room.
     pub kind: NodeKind,
-    /// HTTP on TCP and media on UDP, the same number. Port 0 takes one that is free for both.
+    /// HTTP on TCP and media on UDP, the same number; media on TCP too, for those whose network takes no UDP: let both
+    /// through the firewall. Port 0 takes one that is free for both.
     pub listen: SocketAddr,
     /// Addresses put into ICE candidates, with the port of `listen`; those that browsers reach. At most
     /// [`Self::ADVERTISE_MAX`]. Default: 127.0.0.1. Each costs a browser a few connectivity checks.

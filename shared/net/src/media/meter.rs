@@ -1,6 +1,7 @@
 //! What the node counts, for `/metrics`, `/status` and tests. The worker thread publishes a snapshot now and then; readers
 //! never touch the engine.
 
+use super::streams::StreamStats;
 use crate::udp::SendStats;
 use metrics::{Counter, Gauge, counter, gauge};
 use parking_lot::Mutex;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 pub struct Snapshot {
     pub engine: Stats,
     pub sent: SendStats,
+    pub streams: StreamStats,
     /// Joins by outcome: `ok`, or the problem's code.
     pub joins: BTreeMap<&'static str, u64>,
 }
@@ -35,7 +37,7 @@ pub struct Status {
 
 #[derive(Debug)]
 pub(super) struct Meter {
-    published: Mutex<(Stats, SendStats)>,
+    published: Mutex<(Stats, SendStats, StreamStats)>,
     joins: Mutex<BTreeMap<&'static str, u64>>,
     instruments: Instruments,
 }
@@ -46,9 +48,9 @@ impl Meter {
         Self { published: Mutex::default(), joins: Mutex::default(), instruments }
     }
 
-    pub fn publish(&self, engine: Stats, sent: SendStats) {
-        self.instruments.set(&engine, &sent);
-        *self.published.lock() = (engine, sent);
+    pub fn publish(&self, engine: Stats, sent: SendStats, streams: StreamStats) {
+        self.instruments.set(&engine, &sent, &streams);
+        *self.published.lock() = (engine, sent, streams);
     }
 
     /// `outcome` is one of the problem codes, or `ok`: a handful.
@@ -58,12 +60,12 @@ impl Meter {
     }
 
     pub fn snapshot(&self) -> Snapshot {
-        let (engine, sent) = self.published.lock().clone();
-        Snapshot { engine, sent, joins: self.joins.lock().clone() }
+        let (engine, sent, streams) = self.published.lock().clone();
+        Snapshot { engine, sent, streams, joins: self.joins.lock().clone() }
     }
 
     pub fn status(&self, name: &NodeName, kind: NodeKind, participants_max: u32, reserved: u32) -> Status {
-        let (engine, _) = &*self.published.lock();
+        let (engine, ..) = &*self.published.lock();
         Status {
             kind: match kind {
                 NodeKind::Box => "box-media".into(),
@@ -85,6 +87,7 @@ impl Meter {
 struct Instruments {
     participants: Gauge,
     rooms: Gauge,
+    streams: Gauge,
     /// In the order of the values in [`Self::set`].
     counters: Vec<Counter>,
     dropped: Vec<(DropReason, Counter)>,
@@ -97,7 +100,7 @@ impl std::fmt::Debug for Instruments {
 }
 
 impl Instruments {
-    const COUNTERS: [&str; 18] = [
+    const COUNTERS: [&str; 26] = [
         "schulhof_media_handshakes_total",
         "schulhof_media_received_packets_total",
         "schulhof_media_received_bytes_total",
@@ -116,12 +119,21 @@ impl Instruments {
         "schulhof_media_send_dropped_full_total",
         "schulhof_media_send_dropped_unreachable_total",
         "schulhof_media_gso_refused_total",
+        "schulhof_media_tcp_accepted_total",
+        "schulhof_media_tcp_proven_total",
+        "schulhof_media_tcp_refused_total",
+        "schulhof_media_tcp_unproven_total",
+        "schulhof_media_tcp_too_long_total",
+        "schulhof_media_tcp_idle_total",
+        "schulhof_media_tcp_sent_frames_total",
+        "schulhof_media_tcp_dropped_full_total",
     ];
 
     fn new() -> Self {
         Self {
             participants: gauge!("schulhof_media_participants"),
             rooms: gauge!("schulhof_media_rooms"),
+            streams: gauge!("schulhof_media_tcp_open"),
             counters: Self::COUNTERS.into_iter().map(|name| counter!(name)).collect(),
             dropped: DropReason::ALL
                 .into_iter()
@@ -130,9 +142,10 @@ impl Instruments {
         }
     }
 
-    fn set(&self, engine: &Stats, sent: &SendStats) {
+    fn set(&self, engine: &Stats, sent: &SendStats, streams: &StreamStats) {
         self.participants.set(engine.participants as f64);
         self.rooms.set(engine.rooms as f64);
+        self.streams.set(streams.open as f64);
         let values: [u64; Self::COUNTERS.len()] = [
             engine.handshakes,
             engine.received_packets,
@@ -152,6 +165,14 @@ impl Instruments {
             sent.dropped_full,
             sent.dropped_unreachable,
             sent.gso_refused,
+            streams.accepted,
+            streams.proven,
+            streams.refused,
+            streams.unproven,
+            streams.too_long,
+            streams.idle,
+            streams.sent_frames,
+            streams.dropped_full,
         ];
         for (counter, value) in self.counters.iter().zip(values) {
             counter.absolute(value);

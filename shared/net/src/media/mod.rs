@@ -4,6 +4,7 @@
 //!  browser --POST /media/join-->  door  --commands (bounded)-->  worker thread: schulhof_media::Engine
 //!          --WebSocket--------->  control  <--mailbox----------      | datagrams: net::udp
 //!          <==UDP: ICE, DTLS, SRTP==================================='
+//!          <==TCP, the same port: the same, in frames==> http =======>' streams
 //! ```
 //!
 //! What it must not do: ask anybody. A ticket is all that a join needs, so the node works with the core, the line and even
@@ -13,19 +14,23 @@
 //! - `door`: HTTP: limits, ticket, offer, CORS; `http`: the listener with its own limits
 //! - `control`: the WebSocket of a connection; `mailbox`: what waits to be told on it, bounded
 //! - `worker`: the thread that owns the engine and its sockets
+//! - `streams`: packets over TCP, for networks that take no UDP; `framing`: how they stand on the stream
 //! - `meter`: counters for `/metrics` and `/status`
 //! - `node`: the parts put together
 
 pub mod config;
 mod control;
 mod door;
+mod framing;
 mod http;
 mod mailbox;
 mod meter;
 mod node;
+mod streams;
 mod worker;
 
 pub use config::Config;
 pub use meter::{Snapshot, Status};
 pub use node::{Handle, StartError, run, serve, serve_gated};
+pub use streams::StreamStats;
 pub use worker::Gate;

@@ -70,8 +70,9 @@ pub async fn serve_gated(config: Config, gate: Gate) -> Result<Handle, StartErro
     let (tcp, udp, addr) = bind_both(config.listen)?;
     let mut seed = [0; 32];
     aws_lc_rs::rand::fill(&mut seed).map_err(|e| StartError::Randomness(e.to_string()))?;
-    let candidates = config.advertise.iter().map(|ip| SocketAddr::new(*ip, addr.port())).collect();
-    let mut setup = schulhof_media::Config::new(config.name.clone(), config.kind, candidates, seed);
+    let candidates: Vec<_> = config.advertise.iter().map(|ip| SocketAddr::new(*ip, addr.port())).collect();
+    let mut setup = schulhof_media::Config::new(config.name.clone(), config.kind, candidates.clone(), seed);
+    setup.tcp_candidates = candidates;
     setup.started_at_ms = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
     setup.sessions_max = config.participants_max as usize;
     let engine = Engine::new(setup, Instant::now())?;
@@ -81,7 +82,7 @@ pub async fn serve_gated(config: Config, gate: Gate) -> Result<Handle, StartErro
     let (stop, stopped) = watch::channel(false);
     let door = Door::new(config.name.clone(), config.kind, config.ticket_keys, commands.clone(), meter.clone());
     let channels = door.channels.clone();
-    let http = tokio::spawn(http::serve(tcp, door::router(door), stopped));
+    let http = tokio::spawn(http::serve(tcp, door::router(door), commands.clone(), stopped));
     Ok(Handle {
         addr,
         name: config.name,

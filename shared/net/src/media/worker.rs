@@ -1,7 +1,7 @@
 //! The thread that owns the engine: packets and commands in, packets and messages out, nothing else in between. It never
 //! waits for anybody but the kernel, and joins, which cost a millisecond each, take turns with the packets.
 
-use super::{mailbox::Mailbox, meter::Meter};
+use super::{mailbox::Mailbox, meter::Meter, streams::Streams};
 use crate::udp::{MediaSocket, Poller, RecvBatch, SendStats, Waker};
 use schulhof_media::{Engine, JoinError, Joined, LeaveReason, SessionId, TransmitSink};
 use schulhof_wire::{
@@ -11,7 +11,7 @@ use schulhof_wire::{
 use std::{
     collections::HashMap,
     io,
-    net::SocketAddr,
+    net::{SocketAddr, TcpStream},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -41,6 +41,11 @@ pub(super) enum Command {
     Leave {
         session: SessionId,
         reason: LeaveReason,
+    },
+    /// A connection that will carry packets (RFC 6544).
+    Stream {
+        socket: TcpStream,
+        peer: SocketAddr,
     },
     /// Says goodbye to everybody and ends the thread.
     Stop,
@@ -79,7 +84,7 @@ pub type Gate = Box<dyn Fn(&Claims, usize) -> bool + Send>;
 pub(super) struct Worker {
     engine: Engine,
     gate: Gate,
-    sockets: Sockets,
+    ways: Ways,
     poller: Poller,
     commands: mpsc::Receiver<Command>,
     mailboxes: HashMap<SessionId, Arc<Mailbox>>,
@@ -96,12 +101,13 @@ impl Worker {
         meter: Arc<Meter>,
     ) -> io::Result<(Self, Commands)> {
         let poller = Poller::new()?;
+        let streams = Streams::new(Instant::now())?;
         let (queue, commands) = mpsc::channel(COMMANDS_MAX);
         let waker = poller.waker();
         let worker = Self {
             engine,
             gate,
-            sockets: Sockets(sockets),
+            ways: Ways { sockets, streams },
             poller,
             commands,
             mailboxes: HashMap::new(),
@@ -119,17 +125,20 @@ impl Worker {
             let mut more = self.take_commands();
             more |= self.take_packets(&mut batch)?;
             let now = Instant::now();
+            self.ways.streams.receive(now, &mut self.engine);
             if self.engine.poll_timeout().is_some_and(|at| at <= now) {
                 self.engine.handle_timeout(now);
             }
-            self.engine.drain_transmits(&mut self.sockets);
+            self.engine.drain_transmits(&mut self.ways);
+            self.ways.streams.tend(now, &mut self.engine);
             self.deliver();
             self.publish(now);
             if self.stopping {
                 return Ok(());
             }
             if !more {
-                self.poller.wait(&self.sockets.0, self.patience(now))?;
+                let streams = self.ways.streams.ready();
+                self.poller.wait_also(&self.ways.sockets, Some(streams), self.patience(now))?;
             }
         }
     }
@@ -144,6 +153,7 @@ impl Worker {
                 }
                 Ok(Command::Control { session, message }) => self.engine.control(Instant::now(), session, message),
                 Ok(Command::Leave { session, reason }) => self.leave(session, reason),
+                Ok(Command::Stream { socket, peer }) => self.ways.streams.accept(Instant::now(), socket, peer),
                 Ok(Command::Stop) | Err(mpsc::error::TryRecvError::Disconnected) => {
                     self.engine.close_all(Instant::now(), LeaveReason::Draining);
                     self.stopping = true;
@@ -185,7 +195,7 @@ impl Worker {
     /// True if there may be more.
     fn take_packets(&mut self, batch: &mut RecvBatch) -> io::Result<bool> {
         let mut more = false;
-        for socket in &self.sockets.0 {
+        for socket in &self.ways.sockets {
             for _ in 0..BATCHES_PER_TURN {
                 more = batch.receive(socket)?;
                 let now = Instant::now();
@@ -213,7 +223,7 @@ impl Worker {
     fn publish(&mut self, now: Instant) {
         if self.stopping || now.duration_since(self.published) >= PUBLISH_EVERY {
             self.published = now;
-            self.meter.publish(self.engine.stats(), self.sockets.stats());
+            self.meter.publish(self.engine.stats(), self.ways.sent(), self.ways.streams.stats());
         }
     }
 
@@ -225,18 +235,26 @@ impl Worker {
     }
 }
 
-/// One per address family is enough: the first that reaches the destination takes the run.
-struct Sockets(Vec<MediaSocket>);
+/// How packets leave: by the connection that the destination names, else by the first socket that reaches it; one socket
+/// per address family is enough.
+struct Ways {
+    sockets: Vec<MediaSocket>,
+    streams: Streams,
+}
 
-impl TransmitSink for Sockets {
+impl TransmitSink for Ways {
+    #[inline]
     fn run(&mut self, dest: SocketAddr, packets: &[u8], segment_len: usize) {
-        let reaches = self.0.iter().position(|socket| socket.reaches(dest));
-        self.0[reaches.unwrap_or(0)].send_run(dest, packets, segment_len);
+        if self.streams.send_run(dest, packets, segment_len) {
+            return;
+        }
+        let reaches = self.sockets.iter().position(|socket| socket.reaches(dest));
+        self.sockets[reaches.unwrap_or(0)].send_run(dest, packets, segment_len);
     }
 }
 
-impl Sockets {
-    fn stats(&self) -> SendStats {
-        self.0.iter().map(MediaSocket::stats).fold(SendStats::default(), |sum, one| sum.plus(&one))
+impl Ways {
+    fn sent(&self) -> SendStats {
+        self.sockets.iter().map(MediaSocket::stats).fold(SendStats::default(), |sum, one| sum.plus(&one))
     }
 }

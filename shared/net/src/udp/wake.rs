@@ -4,7 +4,7 @@ use super::MediaSocket;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use std::{
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -48,9 +48,20 @@ impl Poller {
 
     /// Returns when a packet waits on one of the sockets, on a wake-up, or after the time; sooner by chance.
     pub fn wait(&self, sockets: &[MediaSocket], timeout: Duration) -> io::Result<()> {
-        let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(sockets.len() + 1);
+        self.wait_also(sockets, None, timeout)
+    }
+
+    /// As [`Self::wait`], and when `other` is readable.
+    pub fn wait_also(
+        &self,
+        sockets: &[MediaSocket],
+        other: Option<BorrowedFd<'_>>,
+        timeout: Duration,
+    ) -> io::Result<()> {
+        let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(sockets.len() + 2);
         fds.push(PollFd::new(&self.0.fd, PollFlags::IN));
-        fds.extend(sockets.iter().map(|socket| PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN)));
+        let sockets = sockets.iter().map(AsFd::as_fd).chain(other);
+        fds.extend(sockets.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         let timeout = Timespec { tv_sec: timeout.as_secs() as _, tv_nsec: timeout.subsec_nanos().into() };
         match poll(&mut fds, Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}

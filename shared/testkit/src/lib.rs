@@ -5,11 +5,14 @@
 //! - [`Rng`]: the same seed gives the same run
 //! - [`Clock`]: virtual milliseconds
 //! - [`Link`]: one direction of a way between two nodes, for messages of any type
+//! - [`UdpProxy`]: such a way in real time, for UDP; by hand with `udp-line`
 
 mod clock;
 mod link;
 mod rng;
+mod udp;
 
 pub use clock::Clock;
 pub use link::{Conditions, Link};
 pub use rng::Rng;
+pub use udp::{UdpProxy, Way};

@@ -107,6 +107,7 @@ fn remember(text: &str, told: &Mutex<Told>) -> anyhow::Result<()> {
         | ToClient::Rules { .. }
         | ToClient::Lobby { .. }
         | ToClient::Speakers { .. }
+        | ToClient::Quality { .. }
         | ToClient::Attendance { .. }
         | ToClient::Pong { .. } => {}
     }

@@ -30,6 +30,7 @@ describe('the list of people', () => {
       people: [person('weber', { role: 'moderator', me: leads }), person('Noah', { hand: 2 }), person('Mia', { hand: 1, me: !leads }), person('Mia', { key: 'Mia#2', hand: 1 })],
       rules: NO_RULES,
       lobby: { waiting: [{ account: 'emil', name: 'Emil' }], blocked: [{ account: 'paul', name: 'Paul' }] },
+      qualities: new Map([['weber#1', 'excellent'], ['Noah#1', 'poor']] as const),
       leads,
       mayLead: false,
       onorder: (order: Order) => orders.push(order),
@@ -46,6 +47,14 @@ describe('the list of people', () => {
     expect([...(list?.children ?? [])].map((item) => item.textContent?.replaceAll(/\s+/g, ' ').trim())).toEqual([
       '1. Mia (du) Meldet sich',
       '2. Noah Meldet sich',
+    ]);
+  });
+
+  it('says in words whose line is weak', async () => {
+    await show(true);
+    const signs = [...document.querySelectorAll('[data-quality]')];
+    expect(signs.map((sign) => [sign.closest('li')?.querySelector('.cut')?.textContent, sign.textContent?.trim()])).toEqual([
+      ['Noah', 'Verbindung schwach'],
     ]);
   });
 

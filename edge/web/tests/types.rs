@@ -94,6 +94,8 @@ fn types_are_current() {
         media::Order,
         media::Slot,
         media::Speaker,
+        media::Quality,
+        media::PersonQuality,
         media::ToNode,
         media::ToClient,
     ];

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { LONE_SILENCE_MAX_MS, read, SILENCE_MAX_MS, Watch, type Reading } from '../src/session/conference/watch';
+import { LONE_SILENCE_MAX_MS, read, SILENCE_MAX_MS, Watch, type Reading, worse } from '../src/session/conference/watch';
 
 const reading = (bytesReceived: number, more: Partial<Reading> = {}): Reading => ({ bytesReceived, roundTripMs: 10, media: [], ...more });
 const alive = { sources: 2, nodeSilentMs: 100 };
@@ -51,6 +51,12 @@ describe('watch', () => {
     expect(watch.quality).toBe('excellent');
     for (let i = 2; i < 10; i += 1) watch.take(i * 500, at(12 * i, 100 * i, 20 * i), alive);
     expect(watch.quality).toBe('poor');
+  });
+
+  it('believes whoever sees trouble, the page or the node', () => {
+    expect(worse('excellent', undefined)).toBe('excellent');
+    expect(worse('excellent', 'poor')).toBe('poor');
+    expect(worse('poor', 'good')).toBe('poor');
   });
 
   it('reads what a browser reports', () => {

@@ -7,6 +7,9 @@
 
 use crate::layers::LAYERS_MAX;
 
+/// What the first picture may take beyond the line before it is paused: a shared screen whose page is turned takes much
+/// for a moment.
+const FIRST: (u64, u64) = (3, 2);
 /// Room that a larger layer must find beyond its own rate: 15 %.
 const ROOM: (u64, u64) = (115, 100);
 
@@ -22,6 +25,10 @@ pub(crate) struct Picture {
 }
 
 impl Picture {
+    pub fn lowest(&self) -> Option<usize> {
+        self.layers.iter().position(Option::is_some)
+    }
+
     /// The layer that fills the tile.
     pub fn wanted(&self) -> Option<usize> {
         self.layers.iter().rposition(Option::is_some)
@@ -47,12 +54,15 @@ pub(crate) fn wanted_bps(pictures: &[Picture]) -> u64 {
 /// `may_rise`: steps up are allowed now. `chosen` has as many places as `pictures`.
 pub(crate) fn allot(budget_bps: u64, may_rise: bool, pictures: &[Picture], chosen: &mut [Option<u8>]) {
     let mut left = budget_bps;
+    let mut first = true;
     for (picture, chosen) in pictures.iter().zip(chosen.iter_mut()) {
         *chosen = None;
-        let Some(lowest) = picture.layers.iter().position(Option::is_some) else { continue };
-        if let Some(need) = picture.need(lowest, may_rise).filter(|need| *need <= left) {
+        let Some(lowest) = picture.lowest() else { continue };
+        let runs_first = std::mem::take(&mut first) && picture.now.is_some();
+        let limit = if runs_first { left.saturating_mul(FIRST.0) / FIRST.1 } else { left };
+        if picture.need(lowest, may_rise).is_some_and(|need| need <= limit) {
             *chosen = Some(lowest as u8);
-            left -= picture.layers[lowest].map_or(need, |bps| bps.min(need));
+            left = left.saturating_sub(picture.layers[lowest].unwrap_or(0));
         }
     }
     for (picture, chosen) in pictures.iter().zip(chosen.iter_mut()) {
@@ -109,6 +119,14 @@ mod tests {
         let mut rests = [None];
         allot(10_000, false, &[camera(Some(0))], &mut rests);
         assert_eq!(rests, [Some(0)]);
+    }
+
+    #[test]
+    fn the_first_picture_is_not_paused_for_a_moment_s_swing() {
+        let screen = |bps, now| Picture { layers: [Some(bps), None, None], now, paused: false };
+        assert_eq!(chosen(1_000, &[screen(1_400, Some(0)), camera(Some(0))]), [Some(0), None]);
+        assert_eq!(chosen(1_000, &[screen(1_600, Some(0)), camera(Some(0))]), [None, Some(1)]);
+        assert_eq!(chosen(1_000, &[screen(1_400, None), camera(None)]), [None, Some(1)], "but not begun");
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub(crate) struct Egress {
     pub wanted_bps: u64,
     /// The estimate when layers were chosen last.
     pub allotted_bps: u64,
+    /// Of what is wanted, the part that was chosen then, 0 to 1.
+    pub carried: f64,
 }
 
 impl Egress {
@@ -61,6 +63,7 @@ impl Egress {
             repeats_at_us: 0,
             wanted_bps: 0,
             allotted_bps: 0,
+            carried: 1.0,
         }
     }
 
@@ -164,6 +167,11 @@ impl Egress {
         self.prober.padding(now_us, until_us)
     }
 
+    /// Has the listener ever given feedback?
+    pub fn is_heard(&self) -> bool {
+        self.heard_us.is_some()
+    }
+
     /// What the line carries, with headers. Nothing: the listener does not tell.
     pub fn estimate_bps(&self, now_us: u64) -> Option<u64> {
         let never =
@@ -176,6 +184,11 @@ impl Egress {
         let queued = self.gcc.over_at_us().is_some_and(|at_us| now_us.saturating_sub(at_us) < NARROW_US);
         let narrow = self.wanted_bps > 0 || queued || self.gcc.loss() >= NARROW_LOSS;
         (self.heard_us.is_some() && narrow).then(|| self.gcc.bps())
+    }
+
+    /// Of the latest packets, 0 to 1.
+    pub fn loss(&self) -> f64 {
+        self.gcc.loss()
     }
 
     /// The estimate has fallen so far that layers should be chosen anew at once.

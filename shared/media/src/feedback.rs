@@ -3,9 +3,10 @@
 
 use crate::{
     DropReason, Engine,
+    packet::Content,
     rtcp::{self, Feedback},
     sdp::Medium,
-    slot::{Again, Content},
+    slot::Again,
     source::{KINDS, Peer},
     srtp::RTCP_HEADER_LEN,
     twcc_report::Report,
@@ -62,10 +63,13 @@ impl Engine {
         if let Some(loss) = worst_loss
             && let Some(session) = self.sessions.get_mut(peer)
             && session.estimate_bps(now_us).is_none()
-            && session.downlink.report(now, loss)
-            && let Some(room) = self.rooms.get_mut(session.room).and_then(Option::as_mut)
         {
-            room.slots_changed = true;
+            session.line_loss += (f64::from(loss) / 256.0 - session.line_loss) / 2.0;
+            if session.downlink.report(now, loss)
+                && let Some(room) = self.rooms.get_mut(session.room).and_then(Option::as_mut)
+            {
+                room.slots_changed = true;
+            }
         }
     }
 

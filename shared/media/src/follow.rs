@@ -81,6 +81,12 @@ impl Engine {
         let unlimited = estimate_bps.is_none();
         let budget_bps = estimate_bps.map_or(u64::MAX, |bps| (bps * USABLE.0 / USABLE.1).saturating_sub(voices_bps));
         allot::allot(budget_bps, may_rise || unlimited, pictures, chosen);
+        // Before the first feedback nothing says that the line is narrow.
+        if !session.egress.is_heard() {
+            for (picture, chosen) in pictures.iter().zip(chosen.iter_mut()) {
+                *chosen = chosen.or(picture.lowest().map(|lowest| lowest as u8));
+            }
+        }
         self.note_allotment(now, member, estimate_bps, voices_bps, pictures, chosen);
         for ((picture, chosen), place) in pictures.iter().zip(chosen.iter()).zip(order.iter()) {
             match chosen {
@@ -114,6 +120,9 @@ impl Engine {
         let all_bps = (allot::wanted_bps(pictures) + voices_bps) * ROOM.0 / ROOM.1;
         session.egress.wanted_bps = if limited { all_bps } else { 0 };
         session.egress.allotted_bps = estimate_bps.unwrap_or(0);
+        let granted_bps: u64 = pairs().filter_map(|(picture, chosen)| picture.layers[usize::from((*chosen)?)]).sum();
+        let wanted_bps = allot::wanted_bps(pictures);
+        session.egress.carried = if wanted_bps == 0 { 1.0 } else { granted_bps as f64 / wanted_bps as f64 };
     }
 
     /// What may be shown on a slot. Nothing: it is free, or nothing has come yet.

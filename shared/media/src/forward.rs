@@ -3,10 +3,10 @@
 
 use crate::{
     DropReason, Engine, Stats,
+    packet::Content,
     receive::Received,
     rewrite::Incoming,
     sdp::Medium,
-    slot::Content,
     source::{Origin, Peer, Subscriber},
     table::Table,
 };

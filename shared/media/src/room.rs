@@ -32,6 +32,8 @@ pub(crate) struct Room {
     pub recent: Vec<Peer>,
     pub told_speakers: Vec<Speaker>,
     pub speakers_at: Instant,
+    /// Connections were judged last.
+    pub quality_at: Instant,
     /// The roster, or what the slots carry, is to be made anew.
     pub roster_changed: bool,
     pub roster_at: Option<Instant>,
@@ -50,6 +52,7 @@ impl Room {
             recent: Vec::new(),
             told_speakers: Vec::new(),
             speakers_at: now,
+            quality_at: now,
             roster_changed: false,
             roster_at: None,
             slots_changed: false,

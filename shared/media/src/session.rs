@@ -7,9 +7,11 @@ use crate::{
     dtls::Handshake,
     egress::Egress,
     pacer::Pacer,
+    packet::{PADDED_LEN, seal_held},
+    quality::Judge,
     replay::Replay,
     sdp::Medium,
-    slot::{PADDED_LEN, Slot, seal_held},
+    slot::Slot,
     source::{Peer, Source, SourceRef, place},
     srtp::{Context, RTCP_INDEX_MAX},
     standing::Standing,
@@ -19,7 +21,7 @@ use crate::{
 };
 use schulhof_wire::{
     id::SchoolId,
-    media::{self, Participant, SourceKind, Tile},
+    media::{self, Participant, PersonQuality, SourceKind, Tile},
 };
 use std::time::{Duration, Instant};
 
@@ -102,6 +104,10 @@ pub(crate) struct Session {
     /// Layers must be chosen anew; not before this may they rise.
     pub fell_at: Option<Instant>,
     pub rtt: Duration,
+    /// Of the packets to a listener that gives no transport-wide feedback, 0 to 1.
+    pub line_loss: f64,
+    pub judge: Judge,
+    pub told_quality: Vec<PersonQuality>,
     pub controls: Rate,
     pub retransmissions: Rate,
 }
@@ -157,6 +163,9 @@ impl Session {
             waits: false,
             fell_at: None,
             rtt: RTT_ASSUMED,
+            line_loss: 0.0,
+            judge: Judge::new(),
+            told_quality: Vec::new(),
             controls: Rate::new(CONTROLS_PER_S),
             retransmissions: Rate::new(RETRANSMISSIONS_PER_S),
         }

@@ -6,12 +6,11 @@
 use crate::{
     history::PACKETS_MAX,
     pacer::Held,
+    packet::{Content, Head},
     rewrite::{Incoming, Outgoing, Rewriter, Shift},
-    rtp::HEADER_LEN,
     sdp::Medium,
     source::{AUDIO_CLOCK_HZ, Origin, SourceRef, VIDEO_CLOCK_HZ},
-    srtp::{Context, TAG_LEN},
-    vp8::Descriptor,
+    srtp::Context,
 };
 use std::time::{Duration, Instant};
 
@@ -83,14 +82,6 @@ impl Firsts {
         let kept = top.saturating_sub(out) < PACKETS_MAX as u64;
         self.0.get(out as usize % PACKETS_MAX).filter(|_| kept).copied()
     }
-}
-
-/// The parts of a packet that are the same for all listeners.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Content<'a> {
-    pub marker: bool,
-    pub descriptor: Option<Descriptor>,
-    pub payload: &'a [u8],
 }
 
 /// A packet that is asked for again.
@@ -305,109 +296,4 @@ impl Slot {
         }
         may
     }
-}
-
-/// An outgoing header: twelve bytes, and eight more with the transport-wide number. The SSRC is all else that the client
-/// needs.
-struct Head {
-    marker: bool,
-    payload_type: u8,
-    index: u64,
-    timestamp: u32,
-    ssrc: u32,
-    /// Id of the header extension, and the transport-wide number.
-    transport: Option<(u8, u16)>,
-}
-
-/// One element of two bytes in the one-byte form (RFC 8285 §4.2).
-const EXTENSION_LEN: usize = 8;
-/// Where in the packet it says the number.
-const NUMBER_AT: usize = HEADER_LEN + 5;
-/// As long as its last byte can tell.
-const PADDING_LEN: usize = 255;
-/// On the wire, with header, extension and tag.
-pub(crate) const PADDED_LEN: usize = HEADER_LEN + EXTENSION_LEN + PADDING_LEN + TAG_LEN;
-
-impl Head {
-    /// The header, and how many of its bytes are used.
-    #[inline]
-    fn encode(&self, padded: bool) -> ([u8; HEADER_LEN + EXTENSION_LEN], usize) {
-        let mut header = [0; HEADER_LEN + EXTENSION_LEN];
-        header[0] = 0x80 | u8::from(padded) << 5;
-        header[1] = u8::from(self.marker) << 7 | self.payload_type;
-        header[2..4].copy_from_slice(&(self.index as u16).to_be_bytes());
-        header[4..8].copy_from_slice(&self.timestamp.to_be_bytes());
-        header[8..12].copy_from_slice(&self.ssrc.to_be_bytes());
-        let Some((id, number)) = self.transport else { return (header, HEADER_LEN) };
-        header[0] |= 0x10;
-        let [high, low] = number.to_be_bytes();
-        header[12..20].copy_from_slice(&[0xBE, 0xDE, 0, 1, id << 4 | 1, high, low, 0]);
-        (header, HEADER_LEN + EXTENSION_LEN)
-    }
-
-    fn seal_padding(&self, context: &Context, buffer: &mut Vec<u8>) -> Option<()> {
-        let (header, len) = self.encode(true);
-        let start = buffer.len();
-        buffer.extend_from_slice(&header[..len]);
-        buffer.resize(start + len + PADDING_LEN - 1, 0);
-        buffer.push(PADDING_LEN as u8);
-        seal(context, self.ssrc, self.index, len, start, buffer)
-    }
-
-    #[inline]
-    fn seal(
-        &self,
-        context: &Context,
-        original: Option<u16>,
-        content: &Content<'_>,
-        shift: Shift,
-        buffer: &mut Vec<u8>,
-    ) -> Option<()> {
-        let start = buffer.len();
-        let len = self.write(original, content, shift, buffer);
-        seal(context, self.ssrc, self.index, len, start, buffer)
-    }
-
-    /// Appends the plain packet; the result is the length of its header.
-    #[inline]
-    fn write(&self, original: Option<u16>, content: &Content<'_>, shift: Shift, buffer: &mut Vec<u8>) -> usize {
-        buffer.reserve(HEADER_LEN + EXTENSION_LEN + 2 + content.payload.len() + TAG_LEN);
-        let (header, len) = self.encode(false);
-        buffer.extend_from_slice(&header[..len]);
-        if let Some(original) = original {
-            buffer.extend_from_slice(&original.to_be_bytes());
-        }
-        let payload = buffer.len();
-        buffer.extend_from_slice(content.payload);
-        if let Some(descriptor) = &content.descriptor {
-            descriptor.shift(&mut buffer[payload..], shift.picture_id, shift.tl0);
-        }
-        len
-    }
-}
-
-/// Seals the packet that begins at `start` and whose header is `header_len` bytes long.
-#[inline]
-fn seal(context: &Context, ssrc: u32, index: u64, header_len: usize, start: usize, buffer: &mut Vec<u8>) -> Option<()> {
-    let (header, payload) = buffer.get_mut(start..)?.split_at_mut_checked(header_len)?;
-    let tag = context.seal_rtp(ssrc, index, header, payload)?;
-    buffer.extend_from_slice(&tag);
-    Some(())
-}
-
-/// Appends a packet that was held back, with its number and sealed.
-pub(crate) fn seal_held(
-    context: &Context,
-    held: &Held,
-    number: u16,
-    packet: &[u8],
-    buffer: &mut Vec<u8>,
-) -> Option<()> {
-    let start = buffer.len();
-    buffer.reserve(packet.len() + TAG_LEN);
-    buffer.extend_from_slice(packet);
-    if held.header_len > HEADER_LEN {
-        buffer.get_mut(start + NUMBER_AT..start + NUMBER_AT + 2)?.copy_from_slice(&number.to_be_bytes());
-    }
-    seal(context, held.ssrc, held.index, held.header_len, start, buffer)
 }

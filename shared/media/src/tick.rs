@@ -21,6 +21,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(15);
 const WEIGH_INTERVAL: Duration = Duration::from_millis(20);
 /// At most this often the room is told who speaks.
 const SPEAKERS_INTERVAL: Duration = Duration::from_millis(200);
+/// Connections are judged this often.
+const QUALITY_INTERVAL: Duration = Duration::from_secs(1);
 /// Rosters go out at most this often, and in large rooms no more than one per this and member: n members times n
 /// entries grow quadratically.
 const ROSTER_INTERVAL: Duration = Duration::from_millis(50);
@@ -80,6 +82,12 @@ impl Engine {
                 state.speakers_at = now;
                 self.tell_speakers(room);
             }
+        }
+        if self.rooms[room]
+            .as_ref()
+            .is_some_and(|state| now.saturating_duration_since(state.quality_at) >= QUALITY_INTERVAL)
+        {
+            self.tell_quality(now, room);
         }
         let Some(state) = self.rooms.get_mut(room).and_then(Option::as_mut) else { return };
         let members = state.members.len() as u32;

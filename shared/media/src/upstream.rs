@@ -55,6 +55,8 @@ pub(crate) struct Upstream {
     received: u64,
     /// Expected and received at the last report.
     reported: (u64, u64),
+    /// Of the packets before the last report, after repetitions, 0 to 1.
+    loss: f64,
     /// Interarrival jitter in ticks, and the last packet's transit.
     jitter: f64,
     transit: Option<(Instant, u32)>,
@@ -70,6 +72,7 @@ impl Upstream {
             missing: Vec::new(),
             received: 0,
             reported: (0, 0),
+            loss: 0.0,
             jitter: 0.0,
             transit: None,
             sender_report: None,
@@ -165,6 +168,10 @@ impl Upstream {
         });
     }
 
+    pub fn loss(&self) -> f64 {
+        self.loss
+    }
+
     pub fn is_missing_some(&self) -> bool {
         !self.missing.is_empty()
     }
@@ -183,6 +190,7 @@ impl Upstream {
         let expected_since = expected - expected_before.min(expected);
         let lost_since = expected_since.saturating_sub(self.received - received_before);
         self.reported = (expected, self.received);
+        self.loss = lost_since as f64 / expected_since.max(1) as f64;
         let fraction_lost = (lost_since * 256).checked_div(expected_since).unwrap_or(0).min(255) as u8;
         let (last_sender_report, delay) = self.sender_report.as_ref().map_or((0, 0), |report| {
             let delay = now.saturating_duration_since(report.at).as_secs_f64() * 65_536.0;

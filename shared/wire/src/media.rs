@@ -190,6 +190,10 @@ pub enum ToClient {
         audio: Vec<Slot>,
         video: Vec<Slot>,
     },
+    /// How well connections carry the conference: one's own; to moderators, everybody's. Told when it changes.
+    Quality {
+        people: Vec<PersonQuality>,
+    },
     /// Who is heard, loudest first, at most every 200 ms. Level: 0 silent .. 127 full (RFC 6464 reversed).
     Speakers {
         speakers: Vec<Speaker>,
@@ -282,4 +286,21 @@ pub struct Slot {
 pub struct Speaker {
     pub participant: ParticipantId,
     pub level: u8,
+}
+
+/// From best to worst, as the node sees it: losses in both directions, the round trip, and how much of what the person
+/// wants to see the line carries. `lost`: nothing has come from the person for 6 s.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum Quality {
+    Excellent,
+    Good,
+    Poor,
+    Lost,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct PersonQuality {
+    pub participant: ParticipantId,
+    pub quality: Quality,
 }

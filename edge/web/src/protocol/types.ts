@@ -460,6 +460,14 @@ paused: boolean, };
 export type Speaker = { participant: ParticipantId, level: number, };
 
 /**
+ * From best to worst, as the node sees it: losses in both directions, the round trip, and how much of what the person
+ * wants to see the line carries. `lost`: nothing has come from the person for 6 s.
+ */
+export type Quality = "excellent" | "good" | "poor" | "lost";
+
+export type PersonQuality = { participant: ParticipantId, quality: Quality, };
+
+/**
  * Client -> node.
  */
 export type ToNode = { "type": "publish", microphone: boolean, camera: boolean, screen: boolean, } | { "type": "view", tiles: Array<Tile>, } | { "type": "hand", raised: boolean, } | { "type": "unmute" } | { "type": "moderate", order: Order, } | { "type": "ping", n: number, };
@@ -467,4 +475,4 @@ export type ToNode = { "type": "publish", microphone: boolean, camera: boolean, 
 /**
  * Node -> client.
  */
-export type ToClient = { "type": "welcome", you: ParticipantId, node: NodeName, node_kind: NodeKind, } | { "type": "waiting" } | { "type": "rules", rules: Rules, } | { "type": "lobby", waiting: Array<Known>, blocked: Array<Known>, } | { "type": "roster", participants: Array<Participant>, } | { "type": "slots", audio: Array<Slot>, video: Array<Slot>, } | { "type": "speakers", speakers: Array<Speaker>, } | { "type": "attendance", stays: Array<Stay>, } | { "type": "pong", n: number, } | { "type": "closing", reason: string, };
+export type ToClient = { "type": "welcome", you: ParticipantId, node: NodeName, node_kind: NodeKind, } | { "type": "waiting" } | { "type": "rules", rules: Rules, } | { "type": "lobby", waiting: Array<Known>, blocked: Array<Known>, } | { "type": "roster", participants: Array<Participant>, } | { "type": "slots", audio: Array<Slot>, video: Array<Slot>, } | { "type": "quality", people: Array<PersonQuality>, } | { "type": "speakers", speakers: Array<Speaker>, } | { "type": "attendance", stays: Array<Stay>, } | { "type": "pong", n: number, } | { "type": "closing", reason: string, };

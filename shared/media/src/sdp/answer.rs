@@ -104,7 +104,7 @@ fn write_line(
     match medium {
         Medium::Audio => {
             write!(sdp, "a=rtpmap:{payload_type} opus/48000/2\r\n")?;
-            write!(sdp, "a=fmtp:{payload_type} minptime=10;useinbandfec=1\r\n")?;
+            write!(sdp, "a=fmtp:{payload_type} minptime=10;useinbandfec=1;usedtx=1\r\n")?;
         }
         Medium::Video => {
             write!(sdp, "a=rtpmap:{payload_type} VP8/90000\r\n")?;

@@ -15,6 +15,8 @@ mod lobby;
 mod moderation;
 mod nacking;
 mod offer;
+mod pausing;
+mod quality;
 mod rates;
 mod repair;
 mod sending;

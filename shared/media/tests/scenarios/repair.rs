@@ -111,6 +111,31 @@ fn a_wish_for_a_key_frame_reaches_the_publisher_but_a_flood_does_not() {
 }
 
 #[test]
+fn wishes_of_many_listeners_for_a_key_frame_are_one_for_the_publisher() {
+    let names: Vec<String> = (0..25).map(|n| format!("p{n}")).collect();
+    let mut world = World::with(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    world.publish(0, false, true, false);
+    for listener in 1..25 {
+        world.view(listener, &[(0, SourceKind::Camera, 720)]);
+    }
+    world.stream_ms(2_000, &[(0, Media::Camera)]);
+    let plis = |world: &World| world.clients[0].rtcp_of::<PictureLossIndication>().len();
+    let before = plis(&world);
+    for round in 0..4 {
+        for listener in 1..25 {
+            let media_ssrc = world.clients[listener].video_ssrc(0);
+            world.clients[listener].send_rtcp(&PictureLossIndication { sender_ssrc: 1, media_ssrc });
+        }
+        world.stream_ms(1_000, &[(0, Media::Camera)]);
+        assert_eq!(plis(&world), before + round + 1, "round {round}");
+    }
+    for listener in 1..25 {
+        let keys = world.clients[listener].video[0].iter().filter(|packet| packet.picture().2).count();
+        assert!(keys >= 5, "each got what it asked for");
+    }
+}
+
+#[test]
 fn publishers_learn_how_their_packets_arrive() {
     let mut world = watching();
     world.stream_ms(2_000, &[(0, Media::Camera)]);

@@ -19,6 +19,7 @@ struct Waiting {
     roster: Option<ToClient>,
     slots: Option<ToClient>,
     speakers: Option<ToClient>,
+    quality: Option<ToClient>,
     attendance: Option<ToClient>,
     pongs: VecDeque<ToClient>,
     closing: Option<ToClient>,
@@ -44,6 +45,7 @@ impl Mailbox {
                 ToClient::Roster { .. } => waiting.roster = Some(message),
                 ToClient::Slots { .. } => waiting.slots = Some(message),
                 ToClient::Speakers { .. } => waiting.speakers = Some(message),
+                ToClient::Quality { .. } => waiting.quality = Some(message),
                 ToClient::Pong { .. } => {
                     if waiting.pongs.len() == PONGS_MAX {
                         waiting.pongs.pop_front();
@@ -70,8 +72,9 @@ impl Mailbox {
 
     fn take_now(&self) -> Vec<ToClient> {
         let taken = std::mem::take(&mut *self.waiting.lock());
-        let Waiting { welcome, lobby_wait, rules, lobby, roster, slots, speakers, attendance, pongs, closing } = taken;
-        let states = [welcome, lobby_wait, rules, lobby, roster, slots, speakers, attendance];
+        let Waiting { welcome, lobby_wait, rules, lobby, roster, slots, speakers, quality, attendance, pongs, closing } =
+            taken;
+        let states = [welcome, lobby_wait, rules, lobby, roster, slots, speakers, quality, attendance];
         states.into_iter().flatten().chain(pongs).chain(closing).collect()
     }
 }

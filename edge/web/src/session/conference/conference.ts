@@ -16,10 +16,12 @@ import {
   type ConferenceState,
   type Local,
   type Person,
+  type Quality,
   type Shown,
   type Snapshot,
   type Wanted,
 } from './types';
+import { worse } from './watch';
 
 /** The first try at the other node is at once; then these, doubled, jittered. */
 const RETRY_MIN_MS = 250;
@@ -58,6 +60,7 @@ export class Conference {
     voices: [],
     speakers: new Map(),
     quality: 'excellent',
+    qualities: new Map(),
     rules: NO_RULES,
     lobby: NOBODY,
     hand: false,
@@ -322,6 +325,10 @@ export class Conference {
       const key = keyOf.get(participant);
       return key === undefined ? [] : [[key, level]];
     });
+    const qualities = link.qualities.flatMap(({ participant, quality }): [string, Quality][] => {
+      const key = keyOf.get(participant);
+      return key === undefined ? [] : [[key, quality]];
+    });
     this.cell.update((state) => ({
       ...state,
       phase: link.waiting ? { at: 'waiting' } : { at: 'connected' },
@@ -330,7 +337,8 @@ export class Conference {
       pictures,
       voices: link.voices,
       speakers: new Map(speakers),
-      quality: link.watch.quality,
+      quality: worse(link.watch.quality, link.qualities.find(({ participant }) => participant === link.me)?.quality),
+      qualities: new Map(qualities),
       rules: link.rules,
       lobby: link.lobby,
       hand: this.hand.raised,

@@ -12,6 +12,7 @@ import type {
   Order,
   Participant,
   ParticipantId,
+  PersonQuality,
   Rules,
   Slot,
   Speaker,
@@ -61,6 +62,8 @@ export class Link {
   me: ParticipantId | null = null;
   participants: readonly Participant[] = [];
   speakers: readonly Speaker[] = [];
+  /** As the node sees connections: one's own, and a moderator's of all. */
+  qualities: readonly PersonQuality[] = [];
   pictures: readonly Picture[] = [];
   voices: readonly MediaStream[] = [];
   /** Nothing is told until a moderator opens. */
@@ -186,6 +189,9 @@ export class Link {
         break;
       case 'speakers':
         this.speakers = message.speakers;
+        break;
+      case 'quality':
+        this.qualities = message.people;
         break;
       case 'closing':
         this.lose(message.reason);

@@ -1,5 +1,5 @@
 /** What the conference page is told. */
-import type { AccountId, Known, May, MediaRole, NodeKind, NodeName, ParticipantId, Rules, SourceKind } from '../../protocol';
+import type { AccountId, Known, May, MediaRole, NodeKind, NodeName, ParticipantId, Quality, Rules, SourceKind } from '../../protocol';
 
 export type ConferencePhase =
   | { at: 'ticket' }
@@ -15,7 +15,7 @@ export type ConferencePhase =
   /** `code` of the problem: no such conference, closed, not a member. */
   | { at: 'failed'; code: string };
 
-export type Quality = 'excellent' | 'good' | 'poor' | 'lost';
+export type { Quality };
 
 export interface Person {
   /** Stable across a change of the node: account and how many-eth connection of it. */
@@ -80,6 +80,8 @@ export interface ConferenceState {
   /** Who is heard, by key, loudest first, with levels 0..127. */
   speakers: ReadonlyMap<string, number>;
   quality: Quality;
+  /** Of all whose connection is known, by key: one's own, and to moderators everybody's. */
+  qualities: ReadonlyMap<string, Quality>;
   /** What moderators have decided for all. */
   rules: Rules;
   /** As moderators are told: who waits to be let in, and who was removed. */

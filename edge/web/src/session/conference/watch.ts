@@ -114,3 +114,10 @@ export class Watch {
     return this.loss > LOSS_GOOD || roundTrip > ROUND_TRIP_GOOD_MS ? 'good' : 'excellent';
   }
 }
+
+const FROM_BEST: readonly Quality[] = ['excellent', 'good', 'poor', 'lost'];
+
+/** The page sees what it receives, the node both directions: who sees trouble is right. */
+export function worse(page: Quality, node: Quality | undefined): Quality {
+  return node !== undefined && FROM_BEST.indexOf(node) > FROM_BEST.indexOf(page) ? node : page;
+}

@@ -203,6 +203,7 @@ export const de = {
       relay: 'Bild und Ton laufen über einen Server in der Cloud.',
     },
     quality: { excellent: 'Verbindung sehr gut', good: 'Verbindung gut', poor: 'Verbindung schwach', lost: 'Verbindung weg' },
+    qualityShort: { poor: 'Schwache Leitung', lost: 'Keine Leitung' },
     mute: 'Stumm schalten',
     unmute: 'Mikrofon einschalten',
     cameraOff: 'Kamera ausschalten',

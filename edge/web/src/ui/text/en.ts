@@ -204,6 +204,7 @@ export const en: Text = {
       relay: 'Picture and sound pass a server in the cloud.',
     },
     quality: { excellent: 'Connection excellent', good: 'Connection good', poor: 'Connection poor', lost: 'Connection lost' },
+    qualityShort: { poor: 'Weak line', lost: 'No line' },
     mute: 'Mute',
     unmute: 'Unmute',
     cameraOff: 'Turn camera off',

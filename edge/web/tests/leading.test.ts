@@ -104,6 +104,38 @@ describe('what can be done about one person', () => {
   });
 });
 
+describe('the controls for all', () => {
+  const show = async (onattendance: () => Promise<boolean>) => {
+    const { default: RoomDialog } = await import('../src/ui/conference/RoomDialog.svelte');
+    const orders: Order[] = [];
+    render(RoomDialog, { rules: { ...NO_RULES, camera_locked: true }, onorder: (order: Order) => orders.push(order), onattendance, onclose: () => {} });
+    return orders;
+  };
+
+  it('show what holds, and order the opposite', async () => {
+    const orders = await show(async () => true);
+    const checked = screen.getAllByRole('switch', { checked: true }).map((element) => element.closest('label')?.textContent?.trim());
+    expect(checked).toEqual(['Kameras sperren']);
+    for (const name of ['Warteraum', 'Kameras sperren', 'Kameras nur für die Leitung']) await fireEvent.click(screen.getByLabelText(new RegExp(name)));
+    expect(orders).toEqual([
+      { type: 'lobby', on: true },
+      { type: 'lock', kind: 'camera', on: false },
+      { type: 'cameras_to_moderators', on: true },
+    ]);
+  });
+
+  it('say when there is no attendance list, and take it back when there is one', async () => {
+    let answer = false;
+    await show(async () => answer);
+    const button = screen.getByRole('button', { name: 'Anwesenheitsliste' });
+    await fireEvent.click(button);
+    await vi.waitFor(() => expect(screen.getByRole('alert').textContent).toContain('ließ sich nicht laden'));
+    answer = true;
+    await fireEvent.click(button);
+    await vi.waitFor(() => expect(screen.queryByRole('alert')?.textContent ?? '').toBe(''));
+  });
+});
+
 describe('notices', () => {
   it('say in words what is locked, and nothing when nothing is', async () => {
     const { default: Notices } = await import('../src/ui/conference/Notices.svelte');

@@ -73,11 +73,15 @@ export class FirefoxPerson {
     this.name = name;
   }
 
-  /** @param {string} name @param {number} pitchHz */
-  static async launch(name, pitchHz) {
+  /**
+   * @param {string} name
+   * @param {number} pitchHz
+   * @param {Record<string, unknown>} [more] further preferences
+   */
+  static async launch(name, pitchHz, more = {}) {
     const person = new FirefoxPerson(name);
     try {
-      await person.#start(pitchHz);
+      await person.#start({ ...prefs(pitchHz), ...more });
     } catch (error) {
       await person.close();
       throw error;
@@ -85,9 +89,9 @@ export class FirefoxPerson {
     return person;
   }
 
-  async #start(pitchHz) {
+  async #start(preferences) {
     this.#profile = mkdtempSync(join(tmpdir(), 'schulhof-firefox-'));
-    const lines = Object.entries(prefs(pitchHz)).map(([key, value]) => `user_pref(${JSON.stringify(key)}, ${JSON.stringify(value)});`);
+    const lines = Object.entries(preferences).map(([key, value]) => `user_pref(${JSON.stringify(key)}, ${JSON.stringify(value)});`);
     writeFileSync(join(this.#profile, 'user.js'), lines.join('\n'));
     const binary = process.env.FIREFOX ?? '/usr/bin/firefox-esr';
     const home = { HOME: this.#profile, MOZ_DISABLE_CONTENT_SANDBOX: '1' };

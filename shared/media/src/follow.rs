@@ -19,6 +19,8 @@ const SLOTS_MAX: usize = VIDEO_SLOTS as usize;
 const USABLE: (u64, u64) = (95, 100);
 /// A voice with its headers, until its rate has been measured; one is always kept free.
 const VOICE_BPS: u64 = 60_000;
+/// A picture pauses when its smallest layer has not fitted for this long.
+const SHORTAGE: Duration = Duration::from_secs(3);
 /// After a step down for the line's sake there is no step up for this long.
 const REST: Duration = Duration::from_secs(2);
 /// Room for the layers that a probe is to find: what [`crate::allot`] asks for, and the part that is not usable.
@@ -87,6 +89,7 @@ impl Engine {
                 *chosen = chosen.or(picture.lowest().map(|lowest| lowest as u8));
             }
         }
+        self.bear_shortage(now, member, pictures, chosen);
         self.note_allotment(now, member, estimate_bps, voices_bps, pictures, chosen);
         for ((picture, chosen), place) in pictures.iter().zip(chosen.iter()).zip(order.iter()) {
             match chosen {
@@ -95,6 +98,24 @@ impl Engine {
                 None => {}
             }
         }
+    }
+
+    /// What runs at its smallest layer goes on through a short shortage: a line that only stumbled would otherwise deliver
+    /// less because less is sent, look narrower still, and need a probe and a key frame to come back.
+    fn bear_shortage(&mut self, now: Instant, member: Peer, pictures: &[Picture], chosen: &mut [Option<u8>]) {
+        let Some(session) = self.sessions.get_mut(member) else { return };
+        let mut short = false;
+        let since = session.short_since.unwrap_or(now);
+        let bears = now.saturating_duration_since(since) < SHORTAGE;
+        for (picture, chosen) in pictures.iter().zip(chosen.iter_mut()) {
+            if chosen.is_none() && picture.now.is_some() {
+                short = true;
+                if bears {
+                    *chosen = picture.lowest().map(|lowest| lowest as u8);
+                }
+            }
+        }
+        session.short_since = short.then_some(since);
     }
 
     /// Remembers what the line lacks, for probes and for the next choice.

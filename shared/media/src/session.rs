@@ -103,6 +103,8 @@ pub(crate) struct Session {
     pub waits: bool,
     /// Layers must be chosen anew; not before this may they rise.
     pub fell_at: Option<Instant>,
+    /// Since then not even the smallest layers of what is shown have fitted.
+    pub short_since: Option<Instant>,
     pub rtt: Duration,
     /// Of the packets to a listener that gives no transport-wide feedback, 0 to 1.
     pub line_loss: f64,
@@ -162,6 +164,7 @@ impl Session {
             pacer: Pacer::default(),
             waits: false,
             fell_at: None,
+            short_since: None,
             rtt: RTT_ASSUMED,
             line_loss: 0.0,
             judge: Judge::new(),

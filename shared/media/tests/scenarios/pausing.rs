@@ -2,7 +2,7 @@
 
 use crate::{sending::Media, world::World};
 use schulhof_testkit::Conditions;
-use schulhof_wire::media::SourceKind;
+use schulhof_wire::media::{SourceKind, ToClient};
 
 const VIEWER: usize = 4;
 
@@ -64,4 +64,33 @@ fn the_last_pictures_pause_on_a_narrow_line_and_come_back_on_a_wide_one() {
     println!("all back after {seconds:?} s");
     assert!(seconds.is_some_and(|seconds| seconds <= 20), "{seconds:?}");
     assert!(pictures(&mut world, 3) >= 20);
+}
+
+#[test]
+fn a_line_that_stumbles_does_not_pause_the_only_picture() {
+    let mut world = World::with(&["anna", "ben"]);
+    // The packets of a tenth of a second come at once now and then, as from a loaded machine.
+    let jittery = Conditions {
+        delay_min_ms: 30,
+        delay_max_ms: 110,
+        loss_permille: 30,
+        rate_kbit_s: 500,
+        queue_ms: 300,
+        ..Conditions::default()
+    };
+    world.set_way(1, &jittery);
+    world.publish(0, true, true, false);
+    world.view(1, &[(0, SourceKind::Camera, 720)]);
+    let lesson = [(0, Media::Voice(100)), (0, Media::Camera)];
+    world.stream_ms(10_000, &lesson);
+    let before = world.clients[1].video[0].len();
+    let told = world.told(1).len();
+    world.stream_ms(30_000, &lesson);
+    let pictures = world.clients[1].video[0].len() - before;
+    let pauses = world.told(1)[told..]
+        .iter()
+        .filter(|message| matches!(message, ToClient::Slots { video, .. } if video.iter().any(|slot| slot.paused)));
+    let pauses = pauses.count();
+    println!("{pictures} pictures of 750, {pauses} pauses");
+    assert!(pauses <= 1 && pictures >= 600, "{pictures} pictures of 750, {pauses} pauses");
 }

@@ -58,6 +58,7 @@ impl MediaProcess {
         let node = MediaNode { name: NAME.parse()?, kind: NodeKind::Box, url: url.clone() };
         let issuer = Issuer::new([7; 32], node);
         let config = Config {
+            trunks: None,
             name: NAME.parse()?,
             kind: NodeKind::Box,
             listen,

@@ -118,6 +118,7 @@ fn a_foreign_peer_connection_joins_and_receives_what_another_client_sends() -> a
         MediaNode { name: "bench-node".parse()?, kind: NodeKind::Relay, url: "http://localhost".into() },
     );
     let node = runtime.block_on(media::serve(Config {
+        trunks: None,
         name: "bench-node".parse()?,
         kind: NodeKind::Relay,
         listen: any,

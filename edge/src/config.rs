@@ -110,6 +110,10 @@ pub struct Media {
     /// What this box can forward: `participants`, and if measured `packets_per_s` and `bits_per_s`. A room that does
     /// not fit whole goes to a relay.
     pub budget: Budget,
+    /// What the school's line may carry towards the relays, in kbit/s over all rooms, when people at home see and hear those in the
+    /// building. Some less than the line has upstream: other traffic goes over it too. Default: not limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uplink_kbit_s: Option<u32>,
     /// The command to run, with arguments; ` media --config FILE` is added. Default: this very program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<Vec<String>>,

@@ -57,6 +57,7 @@ impl Supervisor {
         name: &NodeName,
         school: &SchoolId,
         key: PublicKey,
+        trunks: Option<media::config::Trunks>,
         folder: &Path,
         placement: Arc<Placement>,
     ) -> anyhow::Result<Self> {
@@ -71,6 +72,7 @@ impl Supervisor {
             ticket_keys,
             participants_max: config.budget.participants,
             admin: config.admin,
+            trunks,
         };
         let file = folder.join("media.toml");
         let text = toml::to_string(&told).context("the media process's configuration")?;

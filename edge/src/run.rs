@@ -79,10 +79,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let cache = Arc::new(SledCache::open(folder.join("pages")));
     let blobs = open_blobs(&config, &folder.join("blobs"), &endpoint, &store)?;
 
-    let own = config.media.as_ref().map(|media| {
-        let node = MediaNode { name: config.name.clone(), kind: NodeKind::Box, url: media.url.clone() };
-        OwnNode::new(node, media.budget)
-    });
+    let own = own_node(&config);
     let mut relays: Vec<Arc<dyn Reservations>> = Vec::new();
     for relay in &config.relay {
         relays.push(Arc::new(RelayClient::new(relay, endpoint.clone())?));
@@ -98,8 +95,15 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     tasks.spawn(Link::new(store.clone(), endpoint.clone(), &config.core, clock)?.run(stopping.clone()));
     let media_state = match &config.media {
         Some(media) => {
-            let supervisor =
-                Supervisor::new(media, &config.name, &school, public_key, folder.path(), placement.clone())?;
+            let supervisor = Supervisor::new(
+                media,
+                &config.name,
+                &school,
+                public_key,
+                trunks(&config),
+                folder.path(),
+                placement.clone(),
+            )?;
             let state = supervisor.state();
             tasks.spawn(supervisor.run(stopping.clone()));
             Some(state)
@@ -163,6 +167,27 @@ pub(crate) fn ticket_key(path: &Path) -> anyhow::Result<TicketKey> {
 }
 
 /// Any port, of the family in which the others are named.
+fn own_node(config: &Config) -> Option<OwnNode> {
+    let media = config.media.as_ref()?;
+    let node = MediaNode { name: config.name.clone(), kind: NodeKind::Box, url: media.url.clone() };
+    Some(OwnNode::new(node, media.budget))
+}
+
+/// The media process keeps its rooms at the relays in step: people at home are there.
+fn trunks(config: &Config) -> Option<schulhof_net::media::config::Trunks> {
+    let relays = config
+        .relay
+        .iter()
+        .map(|relay| schulhof_net::media::config::Relay { name: relay.name.clone(), addr: relay.addr });
+    let relays: Vec<_> = relays.collect();
+    (!relays.is_empty()).then(|| schulhof_net::media::config::Trunks {
+        identity: config.identity.clone(),
+        school: config.school(),
+        uplink_kbit_s: config.media.as_ref().and_then(|media| media.uplink_kbit_s),
+        relays,
+    })
+}
+
 pub(crate) fn dialling(core: &[Core], relay: &[Relay]) -> SocketAddr {
     let addrs = core.iter().map(|core| core.addr).chain(relay.iter().map(|relay| relay.addr));
     let ip = if addrs.into_iter().any(|addr| addr.is_ipv6()) {

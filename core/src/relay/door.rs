@@ -3,12 +3,13 @@
 use super::book::Book;
 use schulhof_net::{
     identity::{PeerIdentity, Role},
+    media::trunk::Trunks,
     quic::{Accepted, Endpoint, FrameReader, FrameWriter},
 };
 use schulhof_placement::{Admitted, Room};
 use schulhof_wire::{
     ConferenceId, SchoolId,
-    node::{FromRelay, ToRelay, VERSION},
+    node::{ALPN_TRUNK, FromRelay, ToRelay, VERSION},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
@@ -24,16 +25,17 @@ const REQUEST_MAX: Duration = Duration::from_secs(5);
 pub(super) type Present = Arc<dyn Fn() -> u32 + Send + Sync>;
 
 /// Serves until the endpoint is closed.
-pub(super) async fn serve(endpoint: Endpoint, book: Arc<Book>, present: Present) {
+pub(super) async fn serve(endpoint: Endpoint, book: Arc<Book>, present: Present, trunks: Trunks) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     while let Some(handshake) = endpoint.accept().await {
         let Ok(place) = places.clone().try_acquire_owned() else {
             handshake.refuse();
             continue;
         };
-        let (book, present) = (book.clone(), present.clone());
+        let (book, present, trunks) = (book.clone(), present.clone(), trunks.clone());
         tokio::spawn(async move {
             match handshake.finish().await {
+                Ok(accepted) if accepted.alpn == ALPN_TRUNK => trunks.serve(accepted).await,
                 Ok(accepted) => converse(accepted, &book, &present).await,
                 Err(error) => tracing::debug!(%error, "nobody came in"),
             }

@@ -7,7 +7,7 @@
 //!
 //! - [`config`]: what an operator sets
 //! - `book`: the reservations, shared by the door and the media node
-//! - `door`: QUIC, `schulhof-reserve/1` (PROTOCOL.md §3.2)
+//! - `door`: QUIC, `schulhof-reserve/1` (PROTOCOL.md §3.2), and `schulhof-trunk/1`, which goes to the media node
 
 mod book;
 pub mod config;
@@ -24,7 +24,7 @@ use schulhof_net::{
     observe::{self, Admin},
     quic::{Endpoint, Options},
 };
-use schulhof_wire::node::ALPN_RESERVE;
+use schulhof_wire::node::{ALPN_RESERVE, ALPN_TRUNK};
 use std::{net::SocketAddr, sync::Arc};
 
 /// Version of the data folder: the QUIC keys.
@@ -58,16 +58,16 @@ impl Relay {
             .await
             .context("media")?;
         let media = Arc::new(media);
-        let endpoint = Endpoint::bind(Options {
+        let endpoint = Endpoint::bind_for_media(Options {
             listen: config.quic,
             identity: &identity,
             data: Some(data.path()),
-            alpns: &[ALPN_RESERVE],
+            alpns: &[ALPN_RESERVE, ALPN_TRUNK],
         })?;
         let quic = endpoint.local_addr()?;
         let present = media.clone();
         let present: door::Present = Arc::new(move || present.status(0).participants);
-        tokio::spawn(door::serve(endpoint.clone(), book.clone(), present));
+        tokio::spawn(door::serve(endpoint.clone(), book.clone(), present, media.trunks()));
         Ok(Self { media, quic, book, endpoint, _data: data })
     }
 

@@ -3,13 +3,13 @@
 use super::{Config, Relay};
 use schulhof_net::{
     identity::{Ca, PeerIdentity, Role},
-    media,
+    media::{self, trunk::Frame},
     quic::{Endpoint, Expected, FrameReader, FrameWriter, Options},
 };
 use schulhof_placement::TicketKeys;
 use schulhof_wire::{
     ConferenceId, SchoolId,
-    node::{ALPN_RESERVE, FromRelay, ToRelay, VERSION},
+    node::{ALPN_RESERVE, ALPN_TRUNK, FromRelay, ToRelay, VERSION},
     ticket::NodeKind,
 };
 use std::net::SocketAddr;
@@ -39,6 +39,7 @@ fn config(folder: &tempfile::TempDir, participants_max: u32) -> Config {
         packets_per_s: None,
         bits_per_s: None,
         media: media::Config {
+            trunks: None,
             name: "relay-1".parse().unwrap(),
             kind: NodeKind::Relay,
             listen: ANY,
@@ -195,4 +196,30 @@ mod gate {
         assert!(book.admits(&claims("art"), 49));
         assert!(!book.admits(&claims("art"), 50));
     }
+}
+
+#[tokio::test]
+async fn the_trunk_door_is_for_boxes_and_counts_what_crosses_it() {
+    let place = relay(10).await;
+    let dial = async |role, name| {
+        let identity = place.ca.issue(role, name).unwrap();
+        let options = Options { listen: ANY, identity: &identity, data: None, alpns: &[] };
+        let endpoint = Endpoint::bind_for_media(options).unwrap();
+        let expected = Expected::Node(PeerIdentity::new(Role::Relay, "relay-1").unwrap());
+        let connection = endpoint.connect(place.relay.quic, &expected, ALPN_TRUNK).await.unwrap();
+        (endpoint, connection)
+    };
+    let (_endpoint, operator) = dial(Role::Operator, "ops").await;
+    let closed = operator.closed().await;
+    assert!(closed.to_string().contains("for boxes"), "{closed}");
+
+    let (_endpoint, nord) = dial(Role::Box, "nord").await;
+    let (send, receive) = nord.open_bi().await.unwrap();
+    let (mut writer, mut reader) = (FrameWriter::<Frame>::new(send), FrameReader::<Frame>::new(receive));
+    writer.write(&Frame::Hello { version: 1, node: "nord".parse().unwrap() }).await.unwrap();
+    let hello = reader.read().await.unwrap();
+    assert_eq!(hello, Some(Frame::Hello { version: 1, node: "relay-1".parse().unwrap() }));
+    assert!(nord.max_datagram_size().is_some());
+    writer.write(&Frame::Hello { version: 99, node: "nord".parse().unwrap() }).await.unwrap();
+    nord.closed().await;
 }

@@ -80,6 +80,7 @@ fn relay(layout: &Layout, ticket_keys: &TicketKeys) -> anyhow::Result<schulhof_c
         packets_per_s: None,
         bits_per_s: None,
         media: schulhof_net::media::Config {
+            trunks: None,
             name: NodeName::new(RELAY)?,
             kind: NodeKind::Relay,
             listen: layout.open(layout.ports.relay_media),
@@ -151,6 +152,7 @@ fn edge(layout: &Layout, index: usize) -> anyhow::Result<schulhof_edge::Config> 
         core: edge_cores(layout)?,
         relay: vec![edge_relay(layout)?],
         media: Some(schulhof_edge::config::Media {
+            uplink_kbit_s: None,
             listen: layout.open(media_port),
             url: layout.public_url(media_port),
             advertise: layout.advertise.clone(),

@@ -21,19 +21,23 @@ impl Engine {
         state.slots_changed = false;
         state.slots_at = now;
         let members = state.members.clone();
+        let everybody = self.everybody(room);
+        let Some(state) = self.rooms.get(room).and_then(Option::as_ref) else { return };
         let active = state.speakers.active().to_vec();
         let spotlight = state.state.rules().spotlight;
         let cameras_to_moderators = state.state.cameras_to_moderators();
         let mut candidates = Vec::new();
-        for (joined, peer) in members.iter().enumerate() {
-            let Some(session) = self.sessions.get(*peer) else { continue };
+        for (joined, peer) in everybody.into_iter().enumerate() {
             for kind in [SourceKind::Camera, SourceKind::Screen] {
-                if session.source(kind).is_some_and(|source| source.published) {
+                let source = self.sessions.source_ref(peer, kind);
+                let published =
+                    source.filter(|source| self.sessions.source_mut(*source).is_some_and(|source| source.published));
+                if let (Some(source), Some((_, person, _))) = (published, self.sessions.person(peer)) {
                     candidates.push(Candidate {
-                        source: session.source_ref(*peer, kind),
-                        participant: session.participant.id.clone(),
-                        moderator: session.participant.role == MediaRole::Moderator,
-                        spotlit: spotlight.as_ref() == Some(&session.participant.account),
+                        source,
+                        participant: person.id.clone(),
+                        moderator: person.role == MediaRole::Moderator,
+                        spotlit: spotlight.as_ref() == Some(&person.account),
                         joined,
                     });
                 }
@@ -65,7 +69,7 @@ impl Engine {
         let voices: Vec<(SourceRef, u16)> = active
             .iter()
             .filter(|peer| **peer != member)
-            .filter_map(|peer| Some((self.sessions.get(*peer)?.source_ref(*peer, SourceKind::Microphone), 0)))
+            .filter_map(|peer| Some((self.sessions.source_ref(*peer, SourceKind::Microphone)?, 0)))
             .take(session.audio.len())
             .collect();
         for (medium, wanted) in [(Medium::Audio, voices), (Medium::Video, video)] {
@@ -115,11 +119,11 @@ impl Engine {
             slots
                 .map(|(place, slot)| {
                     let publisher = slot.source.and_then(|source| {
-                        self.sessions.get(source.peer).filter(|publisher| publisher.serial == source.serial)
+                        self.sessions.person(source.peer).filter(|(serial, ..)| *serial == source.serial)
                     });
                     media::Slot {
                         slot: place as u8,
-                        participant: publisher.map(|publisher| publisher.participant.id.clone()),
+                        participant: publisher.map(|(_, person, _)| person.id.clone()),
                         kind: slot.source.map_or(free, |source| source.kind),
                         paused: slot.paused,
                     }

@@ -16,6 +16,7 @@ use crate::{
     table::Table,
     tick::{TICK, flush},
     transmit::Singles,
+    trunk::Trunks,
 };
 use schulhof_wire::{
     id::{ConferenceId, NodeName, SchoolId},
@@ -125,6 +126,7 @@ pub struct Engine {
     pub(crate) room_by_key: BTreeMap<(SchoolId, ConferenceId), usize>,
     pub(crate) kept: Kept,
     pub(crate) singles: Singles,
+    pub(crate) trunks: Trunks,
     controls: VecDeque<(SessionId, ToClient)>,
     pub(crate) next_tick: Instant,
     next_release: Instant,
@@ -159,6 +161,7 @@ impl Engine {
             room_by_key: BTreeMap::new(),
             kept: Kept::default(),
             singles: Singles::default(),
+            trunks: Trunks::default(),
             controls: VecDeque::new(),
             next_tick: now,
             next_release: now,
@@ -261,7 +264,7 @@ impl Engine {
             self.sessions.release(now_us);
             self.next_release = now + RELEASE;
         }
-        if now >= self.next_tick && self.sessions.len() > 0 {
+        if now >= self.next_tick && self.is_busy() {
             self.next_tick = now + TICK;
             self.tick(now);
         }
@@ -270,7 +273,11 @@ impl Engine {
     /// When [`Self::handle_timeout`] is wanted next. Nothing: only after the next input.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let next = if self.sessions.any_waits() { self.next_tick.min(self.next_release) } else { self.next_tick };
-        (self.sessions.len() > 0).then_some(next)
+        self.is_busy().then_some(next)
+    }
+
+    fn is_busy(&self) -> bool {
+        self.sessions.len() > 0 || self.trunks.is_busy()
     }
 
     /// The next message for a client's control channel. After `Closing` the session is gone.
@@ -402,6 +409,9 @@ impl Engine {
             {
                 self.room_by_key.remove(&room.key);
                 self.kept.put(now, room.key, room.state);
+                for remote in room.remotes {
+                    self.forget_person(remote);
+                }
             }
         }
         if reason != LeaveReason::Left {

@@ -93,7 +93,7 @@ impl Engine {
         }
         let (Some(source), Some(layer)) = (source, layer) else { return };
         let layer = usize::from(layer);
-        let state = self.sessions.publisher_mut(source).and_then(|publisher| publisher.source_mut(source.kind));
+        let state = self.sessions.source_mut(source);
         if let Some(state) = state.and_then(|state| state.layers.get_mut(layer)) {
             state.want_key_frame();
             self.ask_key_frame(now, source.peer, source.kind, layer);
@@ -103,6 +103,9 @@ impl Engine {
     /// Sends a PLI to the publisher, if one is wanted and none went out too lately. What is still wanted later goes out
     /// with [`Self::tick`].
     pub(crate) fn ask_key_frame(&mut self, now: Instant, publisher: Peer, kind: SourceKind, layer: usize) {
+        if self.sessions.remote(publisher).is_some() {
+            return self.ask_remote_key_frame(now, publisher, kind, layer);
+        }
         let due = self
             .sessions
             .get_mut(publisher)
@@ -133,8 +136,7 @@ impl Engine {
             };
             let origin = *origin;
             // Out of the table for a moment, to read one session while writing to another.
-            let layer = self.sessions.publisher_mut(origin.source).and_then(|publisher| {
-                let state = publisher.source_mut(origin.source.kind)?;
+            let layer = self.sessions.source_mut(origin.source).and_then(|state| {
                 state.layers.get_mut(usize::from(origin.layer)).filter(|layer| layer.generation == origin.generation)
             });
             let Some(history) = layer.map(|layer| std::mem::take(&mut layer.history)) else {
@@ -170,9 +172,8 @@ impl Engine {
             } else {
                 self.stats.retransmissions_missed += 1;
             }
-            let layer = self.sessions.publisher_mut(origin.source).and_then(|publisher| {
-                publisher.source_mut(origin.source.kind)?.layers.get_mut(usize::from(origin.layer))
-            });
+            let layer = self.sessions.source_mut(origin.source);
+            let layer = layer.and_then(|state| state.layers.get_mut(usize::from(origin.layer)));
             if let Some(layer) = layer {
                 layer.history = history;
             }

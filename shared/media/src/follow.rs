@@ -163,8 +163,7 @@ impl Engine {
 
     fn layers_of(&self, now: Instant, source: SourceRef, voice_bps: u64) -> Option<Known> {
         let now_us = self.since_start_us(now);
-        let publisher = self.sessions.get(source.peer).filter(|session| session.serial == source.serial)?;
-        let state = publisher.source(source.kind)?;
+        let state = self.sessions.source(source)?;
         let count = state.layers.len().min(LAYERS_MAX);
         let mut known = Known { states: [LayerState::default(); LAYERS_MAX], rates: [0; LAYERS_MAX], count };
         for (place, layer) in state.layers.iter().take(count).enumerate() {
@@ -188,7 +187,7 @@ impl Engine {
         slot.target = Some(chosen);
         let subscriber = Subscriber { peer: member, slot: place as u8 };
         let switches = current != Some(chosen);
-        let publisher = self.sessions.publisher_mut(source).and_then(|publisher| publisher.source_mut(source.kind));
+        let publisher = self.sessions.source_mut(source);
         let Some(layer) = publisher.and_then(|state| state.layers.get_mut(usize::from(chosen))) else { return };
         layer.subscribe(subscriber);
         if switches && medium == Medium::Video {
@@ -215,8 +214,7 @@ impl Engine {
     }
 
     pub(crate) fn unsubscribe(&mut self, source: SourceRef, layer: u8, subscriber: Subscriber) {
-        if let Some(publisher) = self.sessions.publisher_mut(source)
-            && let Some(state) = publisher.source_mut(source.kind)
+        if let Some(state) = self.sessions.source_mut(source)
             && let Some(layer) = state.layers.get_mut(usize::from(layer))
         {
             layer.unsubscribe(subscriber);

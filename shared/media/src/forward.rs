@@ -7,8 +7,9 @@ use crate::{
     receive::Received,
     rewrite::Incoming,
     sdp::Medium,
-    source::{Origin, Peer, Subscriber},
+    source::{Origin, Peer, SourceRef, Subscriber},
     table::Table,
+    trunk::TrunkId,
 };
 use schulhof_wire::media::SourceKind;
 use std::time::Instant;
@@ -21,41 +22,57 @@ impl Engine {
     pub(crate) fn receive_media(&mut self, now: Instant, peer: Peer, packet: &mut [u8]) {
         let since_start = now.saturating_duration_since(self.start);
         let Some(session) = self.sessions.get_mut(peer) else { return };
-        let received = match session.receive(now, since_start, packet) {
+        let (received, payload) = match session.receive(now, since_start, packet) {
             Ok(Some(received)) => received,
             Ok(None) => return,
             Err(reason) => return self.stats.drop(reason),
         };
-        if let Some(room) = self.rooms.get_mut(session.room).and_then(Option::as_mut) {
+        let (room, source) = (session.room, session.source_ref(peer, received.kind));
+        self.pass_on(now, room, source, &received, &packet[payload]);
+    }
+
+    /// One packet of somebody here or at another node, to all who follow its layer.
+    pub(crate) fn pass_on(
+        &mut self,
+        now: Instant,
+        room: usize,
+        source: SourceRef,
+        received: &Received,
+        payload: &[u8],
+    ) {
+        if let Some(room) = self.rooms.get_mut(room).and_then(Option::as_mut) {
             if let Some(level) = received.level {
-                room.speakers.heard(now, peer, level);
+                room.speakers.heard(now, source.peer, level);
+                room.voices.heard(now, source.peer, level);
             }
             room.slots_changed |= received.layer_changed;
         }
-        let source_ref = session.source_ref(peer, received.kind);
-        let Some(source) = session.source_mut(received.kind).filter(|source| source.published) else { return };
-        let layer = &mut source.layers[received.layer];
-        if layer.subscribers.is_empty() {
+        let Some(state) = self.sessions.source_mut(source).filter(|source| source.published) else { return };
+        let layer = &mut state.layers[received.layer];
+        if !layer.is_wanted() {
             return;
         }
-        let origin = Origin { source: source_ref, layer: received.layer as u8, generation: layer.generation };
+        let origin = Origin { source, layer: received.layer as u8, generation: layer.generation };
         let subscribers = std::mem::take(&mut layer.subscribers);
-        let Received { kind, packet: incoming, marker, ref payload, .. } = received;
-        let content = Content { marker, descriptor: incoming.descriptor, payload: &packet[payload.clone()] };
-        let medium = if kind == SourceKind::Microphone { Medium::Audio } else { Medium::Video };
-        let to = Listeners { subscribers: &subscribers, medium, now, now_us: since_start.as_micros() as u64 };
-        to.forward(&mut self.sessions, &mut self.stats, &mut self.switched, &origin, &incoming, &content);
-        self.return_subscribers(peer, &received, subscribers);
+        let trunks = std::mem::take(&mut layer.trunks);
+        let Received { kind, packet: incoming, marker, .. } = received;
+        let content = Content { marker: *marker, descriptor: incoming.descriptor, payload };
+        let medium = if *kind == SourceKind::Microphone { Medium::Audio } else { Medium::Video };
+        let to = Listeners { subscribers: &subscribers, medium, now, now_us: self.since_start_us(now) };
+        to.forward(&mut self.sessions, &mut self.stats, &mut self.switched, &origin, incoming, &content);
+        if !trunks.is_empty() {
+            self.send_trunks(&trunks, &origin, received, payload);
+        }
+        self.return_lists(&origin, subscribers, trunks);
     }
 
-    /// Puts the list back, and takes the slots that have switched off the layers that they left.
-    fn return_subscribers(&mut self, peer: Peer, received: &Received, subscribers: Vec<Subscriber>) {
-        let Some(source) = self.sessions.get_mut(peer).and_then(|session| session.source_mut(received.kind)) else {
-            return;
-        };
-        source.layers[received.layer].subscribers = subscribers;
+    /// Puts the lists back, and takes the slots that have switched off the layers that they left.
+    fn return_lists(&mut self, origin: &Origin, subscribers: Vec<Subscriber>, trunks: Vec<TrunkId>) {
+        let Some(source) = self.sessions.source_mut(origin.source) else { return };
+        let layer = &mut source.layers[usize::from(origin.layer)];
+        (layer.subscribers, layer.trunks) = (subscribers, trunks);
         for (subscriber, left) in self.switched.drain(..) {
-            if usize::from(left) != received.layer
+            if left != origin.layer
                 && let Some(layer) = source.layers.get_mut(usize::from(left))
             {
                 layer.unsubscribe(subscriber);

@@ -6,7 +6,7 @@ use crate::{
     rewrite::Incoming,
     rtp::{self, Header},
     session::{Carries, STREAMS_MAX, Session, Stream},
-    source::Source,
+    source::{Layer, Source},
     speakers::LEVEL_UNKNOWN,
     stats::DropReason,
     upstream::Arrival,
@@ -25,22 +25,84 @@ pub(crate) struct Received {
     pub layer: usize,
     pub packet: Incoming,
     pub marker: bool,
-    /// Of the plain payload in the datagram. Empty: only padding.
-    pub payload: Range<usize>,
     /// Of the voice, 0 silent .. 127 full.
     pub level: Option<u8>,
     /// The layer has appeared, come back, or changed its size.
     pub layer_changed: bool,
 }
 
+/// A packet with its payload in plain, of whichever way it came.
+#[derive(Debug)]
+pub(crate) struct Packet {
+    pub kind: SourceKind,
+    pub layer: usize,
+    pub sequence: u16,
+    pub timestamp: u32,
+    pub marker: bool,
+    /// It came as a repetition.
+    pub repeated: bool,
+    pub level: Option<u8>,
+}
+
+impl Layer {
+    /// Nothing: there is nothing to forward (a repetition that came twice). An empty payload is padding alone.
+    pub fn take(
+        &mut self,
+        now: Instant,
+        now_us: u64,
+        packet: &Packet,
+        payload: &[u8],
+    ) -> Result<Option<Received>, DropReason> {
+        let is_audio = packet.kind == SourceKind::Microphone;
+        let index = match self.upstream.receive(now, packet.sequence, packet.timestamp, !is_audio) {
+            Arrival::New(index) => index,
+            Arrival::Jumped(index) => {
+                self.renumber();
+                index
+            }
+            Arrival::Duplicate | Arrival::TooOld if packet.repeated => return Ok(None),
+            Arrival::Duplicate | Arrival::TooOld => return Err(DropReason::Replayed),
+        };
+        let mut layer_changed = !self.is_alive(now);
+        self.packet_at = Some(now);
+        if !payload.is_empty() {
+            self.count(now_us, payload.len());
+        }
+        let mut descriptor = None;
+        if !is_audio && !payload.is_empty() {
+            let vp8 = Descriptor::parse(payload).ok_or(DropReason::BadPayload)?;
+            if vp8.key_frame {
+                self.key_frame_came();
+                if let Some(height) = vp8.height.filter(|height| *height != self.height) {
+                    self.height = height;
+                    layer_changed = true;
+                }
+            }
+            descriptor = Some(vp8);
+        }
+        if !payload.is_empty() && self.is_wanted() {
+            self.history.store(index, packet.timestamp, packet.marker, payload);
+        }
+        Ok(Some(Received {
+            kind: packet.kind,
+            layer: packet.layer,
+            packet: Incoming { index, timestamp: packet.timestamp, descriptor },
+            marker: packet.marker,
+            level: packet.level,
+            layer_changed,
+        }))
+    }
+}
+
 impl Session {
-    /// Nothing: authentic, but nothing to forward (a probe, a repetition that came twice).
+    /// With the place of its plain payload in the datagram. Nothing: authentic, but nothing to forward (a probe, a repetition
+    /// that came twice).
     pub fn receive(
         &mut self,
         now: Instant,
         since_start: Duration,
         packet: &mut [u8],
-    ) -> Result<Option<Received>, DropReason> {
+    ) -> Result<Option<(Received, Range<usize>)>, DropReason> {
         let header = Header::parse(packet).ok_or(DropReason::Malformed)?;
         let keys = self.keys.as_ref().ok_or(DropReason::EarlyMedia)?;
         let known = self.streams.iter().position(|stream| stream.ssrc == header.ssrc);
@@ -86,51 +148,24 @@ impl Session {
             sequence = u16::from_be_bytes(*original);
             payload.start += 2;
         }
-        let is_audio = kind == SourceKind::Microphone;
         let Some(source) = self.source_mut(kind) else { return Err(DropReason::UnknownStream) };
-        let layer_state = &mut source.layers[layer];
+        let state = &mut source.layers[layer];
         // A stream whose place another one has taken must not mix with it.
-        if carries == Carries::Media && layer_state.ssrc != Some(header.ssrc) {
+        if carries == Carries::Media && state.ssrc != Some(header.ssrc) {
             return Err(DropReason::UnknownStream);
         }
-        let index = match layer_state.upstream.receive(now, sequence, header.timestamp, !is_audio) {
-            Arrival::New(index) => index,
-            Arrival::Jumped(index) => {
-                layer_state.renumber();
-                index
-            }
-            Arrival::Duplicate | Arrival::TooOld if carries == Carries::Retransmissions => return Ok(None),
-            Arrival::Duplicate | Arrival::TooOld => return Err(DropReason::Replayed),
-        };
-        let mut layer_changed = !layer_state.is_alive(now);
-        layer_state.packet_at = Some(now);
-        if !payload.is_empty() {
-            layer_state.count(since_start.as_micros() as u64, payload.len());
-        }
-        let mut descriptor = None;
-        if !is_audio && !payload.is_empty() {
-            let vp8 = Descriptor::parse(&packet[payload.clone()]).ok_or(DropReason::BadPayload)?;
-            if vp8.key_frame {
-                layer_state.key_frame_came();
-                if let Some(height) = vp8.height.filter(|height| *height != layer_state.height) {
-                    layer_state.height = height;
-                    layer_changed = true;
-                }
-            }
-            descriptor = Some(vp8);
-        }
-        if !payload.is_empty() && !layer_state.subscribers.is_empty() {
-            layer_state.history.store(index, header.timestamp, header.marker, &packet[payload.clone()]);
-        }
-        Ok(Some(Received {
+        let is_audio = kind == SourceKind::Microphone;
+        let arrived = Packet {
             kind,
             layer,
-            packet: Incoming { index, timestamp: header.timestamp, descriptor },
+            sequence,
+            timestamp: header.timestamp,
             marker: header.marker,
-            payload,
+            repeated: carries == Carries::Retransmissions,
             level: is_audio.then(|| level.unwrap_or(LEVEL_UNKNOWN)),
-            layer_changed,
-        }))
+        };
+        let received = state.take(now, since_start.as_micros() as u64, &arrived, &packet[payload.clone()])?;
+        Ok(received.map(|received| (received, payload)))
     }
 
     /// A new authentic stream: finds its place, or drops it.

@@ -27,7 +27,11 @@ pub(crate) struct Room {
     pub members: Vec<Peer>,
     /// In the waiting room, longest first.
     pub waiting: Vec<Peer>,
+    /// At other nodes.
+    pub remotes: Vec<Peer>,
     pub speakers: Speakers<Peer>,
+    /// Those of our own people: the loudest are heard at other nodes.
+    pub voices: Speakers<Peer>,
     /// Who spoke last, latest first.
     pub recent: Vec<Peer>,
     pub told_speakers: Vec<Speaker>,
@@ -48,7 +52,9 @@ impl Room {
             state,
             members: Vec::new(),
             waiting: Vec::new(),
+            remotes: Vec::new(),
             speakers: Speakers::new(),
+            voices: Speakers::new(),
             recent: Vec::new(),
             told_speakers: Vec::new(),
             speakers_at: now,
@@ -63,8 +69,10 @@ impl Room {
     pub fn remove(&mut self, peer: Peer) {
         self.members.retain(|member| *member != peer);
         self.waiting.retain(|waiting| *waiting != peer);
+        self.remotes.retain(|remote| *remote != peer);
         self.recent.retain(|member| *member != peer);
         self.speakers.remove(peer);
+        self.voices.remove(peer);
         self.roster_changed = true;
         self.slots_changed = true;
     }

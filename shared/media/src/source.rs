@@ -4,6 +4,7 @@ use crate::{
     history::History,
     layers::{ALIVE, LayerState},
     sdp::{Line, Medium},
+    trunk::TrunkId,
     upstream::Upstream,
     window::Window,
 };
@@ -60,6 +61,11 @@ pub(crate) struct Layer {
     pub history: History,
     /// Slots that show this layer or wait for its key frame.
     pub subscribers: Vec<Subscriber>,
+    /// Other nodes that want it.
+    pub trunks: Vec<TrunkId>,
+    /// What the other node says of it, and of its rate in bit/s, if it is one of another node's: packets come only of what is
+    /// wanted.
+    pub offered: Option<(LayerState, u64)>,
     pub packet_at: Option<Instant>,
     /// In pixels, 0 unknown.
     pub height: u16,
@@ -79,6 +85,8 @@ impl Layer {
             upstream: Upstream::new(clock_hz),
             history: History::default(),
             subscribers: Vec::new(),
+            trunks: Vec::new(),
+            offered: None,
             packet_at: None,
             height: 0,
             rate: Window::new(),
@@ -100,7 +108,7 @@ impl Layer {
     /// The stream's numbers have lost their connection with the earlier ones: listeners take it up anew, at a key frame.
     pub fn renumber(&mut self) {
         self.generation = self.generation.wrapping_add(1);
-        self.key_frame_wanted |= !self.subscribers.is_empty();
+        self.key_frame_wanted |= self.is_wanted();
     }
 
     /// A packet of this payload came.
@@ -112,6 +120,9 @@ impl Layer {
     /// In bit/s. What has been measured for less than a second is not believed to be less than `assumed_bps`: an encoder
     /// begins with little.
     pub fn bps(&self, now_us: u64, assumed_bps: u64) -> u64 {
+        if let Some((_, bps)) = self.offered {
+            return if bps == 0 { assumed_bps } else { bps };
+        }
         let measured = self.rate.bps(now_us).unwrap_or(0);
         if self.rate.age_us(now_us) < MEASURED_US { measured.max(assumed_bps) } else { measured }
     }
@@ -120,7 +131,27 @@ impl Layer {
         self.packet_at.is_some_and(|at| now.saturating_duration_since(at) < ALIVE)
     }
 
+    /// Somebody follows it, here or at another node.
+    pub fn is_wanted(&self) -> bool {
+        !self.subscribers.is_empty() || !self.trunks.is_empty()
+    }
+
+    /// Gives it to another node, or no more.
+    pub fn give(&mut self, trunk: TrunkId, wanted: bool) {
+        match self.trunks.iter().position(|known| *known == trunk) {
+            None if wanted => self.trunks.push(trunk),
+            Some(place) if !wanted => {
+                self.trunks.remove(place);
+                self.unwanted();
+            }
+            _ => {}
+        }
+    }
+
     pub fn state(&self, now: Instant) -> LayerState {
+        if let Some((offered, _)) = self.offered {
+            return offered;
+        }
         LayerState { alive: self.is_alive(now), known: self.ssrc.is_some(), height: self.height }
     }
 
@@ -132,14 +163,18 @@ impl Layer {
 
     pub fn unsubscribe(&mut self, subscriber: Subscriber) {
         self.subscribers.retain(|known| *known != subscriber);
-        if self.subscribers.is_empty() {
+        self.unwanted();
+    }
+
+    fn unwanted(&mut self) {
+        if !self.is_wanted() {
             self.key_frame_wanted = false;
         }
     }
 
     /// Gives the history's memory back, once nobody has watched for a while.
     pub fn forget(&mut self, now: Instant) {
-        if !self.subscribers.is_empty() || self.history.is_empty() {
+        if self.is_wanted() || self.history.is_empty() {
             self.left_at = None;
         } else if now.saturating_duration_since(*self.left_at.get_or_insert(now)) >= REPEATED_FOR {
             self.history.clear();

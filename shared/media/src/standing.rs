@@ -28,7 +28,7 @@ pub(crate) struct Standing {
     told_waiting: bool,
     pub stay: Option<StayId>,
     /// The person's place in the order of first coming.
-    came: (u64, u64),
+    pub came: (u64, u64),
     pub told_rules: Option<Rules>,
     pub told_lobby: Option<(Vec<Known>, Vec<Known>)>,
 }
@@ -84,14 +84,14 @@ impl Engine {
         merged
     }
 
-    /// The way to another node of our rooms is cut, or the node is dead: its people are away, and their hands do not count,
-    /// until it says otherwise.
-    pub fn lose_node(&mut self, now: Instant, node: &NodeName) {
+    /// The way to another node of a school's rooms is cut, or the node is dead: its people are away, and their hands do not
+    /// count, until it says otherwise.
+    pub fn lose_node(&mut self, now: Instant, school: &SchoolId, node: &NodeName) {
         let now_ms = self.wall_ms(now);
         if *node == self.config.node {
             return;
         }
-        for room in self.rooms.iter_mut().flatten() {
+        for room in self.rooms.iter_mut().flatten().filter(|room| room.key.0 == *school) {
             room.roster_changed |= room.state.write_off(node, now_ms);
         }
     }
@@ -192,10 +192,12 @@ impl Engine {
         let [microphone, camera, screen] = published;
         let person = &mut session.participant;
         (person.microphone, person.camera, person.screen) = (microphone, camera, screen);
-        if microphone {
-            room.speakers.add(peer);
-        } else {
-            room.speakers.remove(peer);
+        for voices in [&mut room.speakers, &mut room.voices] {
+            if microphone {
+                voices.add(peer);
+            } else {
+                voices.remove(peer);
+            }
         }
         room.roster_changed = true;
         room.slots_changed = true;

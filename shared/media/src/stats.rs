@@ -28,12 +28,14 @@ pub enum DropReason {
     QueueFull,
     /// Control messages over the session's budget, beyond the queue to the shell, or beyond what a room's state holds.
     Control,
+    /// What another node says breaks the rules, or is beyond the bounds.
+    Trunk,
     /// An order of somebody who does not moderate, or about somebody whom it may not be about.
     NotAllowed,
 }
 
 impl DropReason {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Malformed,
         Self::Stun,
         Self::UnvalidatedAddress,
@@ -46,6 +48,7 @@ impl DropReason {
         Self::BadRtcp,
         Self::QueueFull,
         Self::Control,
+        Self::Trunk,
         Self::NotAllowed,
     ];
 
@@ -64,6 +67,7 @@ impl DropReason {
             Self::BadRtcp => "bad_rtcp",
             Self::QueueFull => "queue_full",
             Self::Control => "control",
+            Self::Trunk => "trunk",
             Self::NotAllowed => "not_allowed",
         }
     }
@@ -96,6 +100,10 @@ pub struct Stats {
     pub plis_received: u64,
     /// Source or layer switches on video slots that reached their key frame.
     pub video_switches: u64,
+    /// Datagrams from and to other nodes, and the bytes of the latter.
+    pub trunk_packets_received: u64,
+    pub trunk_packets_sent: u64,
+    pub trunk_bytes_sent: u64,
     dropped: [u64; DropReason::ALL.len()],
 }
 

@@ -2,9 +2,14 @@
 
 use crate::{
     session::Session,
-    source::{Peer, SourceRef},
+    source::{Peer, Source, SourceRef, place},
     transmit::TransmitSink,
+    trunk::Remote,
 };
+use schulhof_wire::media::{Participant, SourceKind};
+
+/// People of other nodes have places of their own, beginning here.
+const REMOTE: Peer = 1 << 31;
 
 /// Places are reused, lowest first, so that the table stays as small as the busiest moment.
 #[derive(Default)]
@@ -15,6 +20,7 @@ pub(crate) struct Table {
     dirty: Vec<Peer>,
     /// Places at which pictures wait for a narrow line.
     waiting: Vec<Peer>,
+    remotes: Vec<Option<Box<Remote>>>,
 }
 
 impl Table {
@@ -36,21 +42,61 @@ impl Table {
         self.places.get_mut(peer)?.as_deref_mut()
     }
 
-    /// The session of a source, if it is still the same one.
-    pub fn publisher_mut(&mut self, source: SourceRef) -> Option<&mut Session> {
-        self.get_mut(source.peer).filter(|session| session.serial == source.serial)
+    pub fn remote(&self, peer: Peer) -> Option<&Remote> {
+        self.remotes.get(peer.checked_sub(REMOTE)?)?.as_deref()
+    }
+
+    pub fn remote_mut(&mut self, peer: Peer) -> Option<&mut Remote> {
+        self.remotes.get_mut(peer.checked_sub(REMOTE)?)?.as_deref_mut()
+    }
+
+    pub fn insert_remote(&mut self, remote: Remote) -> Peer {
+        REMOTE + occupy(&mut self.remotes, Box::new(remote))
+    }
+
+    pub fn remove_remote(&mut self, peer: Peer) -> Option<Box<Remote>> {
+        self.remotes.get_mut(peer.checked_sub(REMOTE)?)?.take()
+    }
+
+    /// A source, here or at another node, if it is still the same one.
+    pub fn source(&self, source: SourceRef) -> Option<&Source> {
+        if source.peer < REMOTE {
+            self.get(source.peer).filter(|session| session.serial == source.serial)?.source(source.kind)
+        } else {
+            let remote = self.remote(source.peer).filter(|remote| remote.serial == source.serial)?;
+            remote.sources[place(source.kind)].as_ref()
+        }
+    }
+
+    /// The same.
+    #[inline]
+    pub fn source_mut(&mut self, source: SourceRef) -> Option<&mut Source> {
+        if source.peer < REMOTE {
+            self.get_mut(source.peer).filter(|session| session.serial == source.serial)?.source_mut(source.kind)
+        } else {
+            let remote = self.remote_mut(source.peer).filter(|remote| remote.serial == source.serial)?;
+            remote.sources[place(source.kind)].as_mut()
+        }
+    }
+
+    pub fn source_ref(&self, peer: Peer, kind: SourceKind) -> Option<SourceRef> {
+        match self.remote(peer) {
+            Some(remote) => Some(remote.source_ref(peer, kind)),
+            None => self.get(peer).map(|session| session.source_ref(peer, kind)),
+        }
+    }
+
+    /// Whoever is at this place, here or at another node: serial, person and place in the order of coming.
+    pub fn person(&self, peer: Peer) -> Option<(u64, &Participant, (u64, u64))> {
+        match self.remote(peer) {
+            Some(remote) => Some((remote.serial, &remote.participant, remote.came)),
+            None => self.get(peer).map(|session| (session.serial, &session.participant, session.standing.came)),
+        }
     }
 
     pub fn insert(&mut self, session: Session) -> Peer {
         self.len += 1;
-        let session = Some(Box::new(session));
-        if let Some(free) = self.places.iter().position(Option::is_none) {
-            self.places[free] = session;
-            free
-        } else {
-            self.places.push(session);
-            self.places.len() - 1
-        }
+        occupy(&mut self.places, Box::new(session))
     }
 
     pub fn remove(&mut self, peer: Peer) -> Option<Box<Session>> {
@@ -98,6 +144,20 @@ impl Table {
             if let Some(session) = self.places.get_mut(peer).and_then(Option::as_deref_mut) {
                 session.outbox.drain(session.agent.selected(), sink);
             }
+        }
+    }
+}
+
+/// Takes the lowest free place.
+fn occupy<T>(places: &mut Vec<Option<T>>, new: T) -> usize {
+    match places.iter().position(Option::is_none) {
+        Some(free) => {
+            places[free] = Some(new);
+            free
+        }
+        None => {
+            places.push(Some(new));
+            places.len() - 1
         }
     }
 }

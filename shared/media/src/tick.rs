@@ -7,7 +7,7 @@ use schulhof_wire::{
     ticket::MediaRole,
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -53,6 +53,24 @@ impl Engine {
         for room in 0..self.rooms.len() {
             self.tick_room(now, room, weigh);
         }
+        self.tend_trunks(now);
+    }
+
+    /// All who are in a room, here and at other nodes, in order of first coming. A person who is just moving from one node to
+    /// the other is there once.
+    pub(crate) fn everybody(&self, room: usize) -> Vec<Peer> {
+        let Some(state) = self.rooms.get(room).and_then(Option::as_ref) else { return Vec::new() };
+        let person = |peer: &Peer| self.sessions.person(*peer);
+        let here: BTreeSet<_> =
+            state.members.iter().filter_map(person).map(|(_, person, _)| person.id.clone()).collect();
+        let not_here = |peer: &&Peer| person(peer).is_some_and(|(_, person, _)| !here.contains(&person.id));
+        let mut everybody: Vec<Peer> = state.members.clone();
+        everybody.extend(state.remotes.iter().filter(not_here));
+        if everybody.len() > state.members.len() {
+            // By names where times are equal: the same on both sides.
+            everybody.sort_by_key(|peer| person(peer).map(|(_, person, came)| (came, person.id.clone())));
+        }
+        everybody
     }
 
     /// Drives the handshake's repetitions. Something: the session is over.
@@ -78,6 +96,7 @@ impl Engine {
         let Some(state) = self.rooms.get_mut(room).and_then(Option::as_mut) else { return };
         if weigh {
             state.slots_changed |= state.speakers.evaluate(now);
+            state.voices.evaluate(now);
             if now.saturating_duration_since(state.speakers_at) >= SPEAKERS_INTERVAL {
                 state.speakers_at = now;
                 self.tell_speakers(room);
@@ -111,13 +130,11 @@ impl Engine {
         let members = state.members.clone();
         let hands = state.state.hands();
         let places: BTreeMap<_, _> = hands.iter().zip(1..).collect();
-        let participants: Vec<_> = members
-            .iter()
-            .filter_map(|peer| self.sessions.get(*peer))
-            .map(|session| {
-                let person = &session.participant;
-                Participant { hand: places.get(&person.account).copied(), ..person.clone() }
-            })
+        let participants: Vec<_> = self
+            .everybody(room)
+            .into_iter()
+            .filter_map(|peer| self.sessions.person(peer))
+            .map(|(_, person, _)| Participant { hand: places.get(&person.account).copied(), ..person.clone() })
             .collect();
         let rules = state.state.rules();
         let lobby = (state.state.callers(), state.state.blocked());
@@ -153,7 +170,7 @@ impl Engine {
         let speakers: Vec<Speaker> = speaking
             .into_iter()
             .filter_map(|(peer, level)| {
-                let participant = self.sessions.get(peer)?.participant.id.clone();
+                let participant = self.sessions.person(peer)?.1.id.clone();
                 Some(Speaker { participant, level })
             })
             .collect();

@@ -109,6 +109,13 @@ impl Upstream {
         if index > highest && index - highest >= WINDOW { Arrival::Jumped(index) } else { Arrival::New(index) }
     }
 
+    /// The extended number of a packet that came lately, by its low 16 bits.
+    pub fn index_of(&self, sequence: u16) -> Option<u64> {
+        let (_, highest) = self.range?;
+        let distance = sequence.wrapping_sub(highest as u16).cast_signed();
+        highest.checked_add_signed(i64::from(distance))
+    }
+
     fn open_gap(&mut self, now: Instant, highest: u64, index: u64, nack: bool) {
         if index - highest >= WINDOW {
             self.seen = [0; WORDS];

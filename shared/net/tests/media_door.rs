@@ -268,6 +268,7 @@ async fn a_node_that_stops_sends_everybody_to_their_standby() {
 async fn a_taken_port_is_named_in_one_line() {
     let first = node(1).await;
     let config = Config {
+        trunks: None,
         name: "nord".parse().unwrap(),
         kind: NodeKind::Box,
         listen: first.addr(),

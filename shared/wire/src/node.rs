@@ -20,6 +20,8 @@ pub const ALPN_SYNC: &[u8] = b"schulhof-sync/1";
 pub const ALPN_RAFT: &[u8] = b"schulhof-raft/1";
 /// Box to relay: reservations.
 pub const ALPN_RESERVE: &[u8] = b"schulhof-reserve/1";
+/// Two media nodes about the rooms that are at both: box -> relay (PROTOCOL.md section 6.1).
+pub const ALPN_TRUNK: &[u8] = b"schulhof-trunk/1";
 
 /// Largest frame in bytes.
 pub const FRAME_LEN_MAX: usize = 4 << 20;

@@ -5,9 +5,9 @@ mod answer;
 mod offer;
 
 pub(crate) use answer::{Parameters, Role, SlotParameters, answer};
-pub(crate) use offer::{Direction, Line, Medium, Offer};
 #[cfg(test)]
-use offer::{Extensions, OfferError};
+use offer::OfferError;
+pub(crate) use offer::{Direction, Extensions, Line, Medium, Offer};
 
 pub(crate) const URI_MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
 pub(crate) const URI_RID: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";

@@ -118,7 +118,7 @@ fn while_the_line_is_cut_each_half_counts_its_own_hands_and_then_all_are_in_orde
     assert_eq!((hand(&worlds, 0, BEN, "ben"), hand(&worlds, 1, dora, "dora")), (Some(2), Some(1)));
 
     let now = worlds[0].now;
-    worlds[0].engine.lose_node(now, &relay);
+    worlds[0].engine.lose_node(now, &room().0, &relay);
     rest(&mut worlds);
     assert_eq!((hand(&worlds, 0, BEN, "ben"), hand(&worlds, 1, dora, "dora")), (Some(1), Some(1)));
     worlds[0].control(ANNA, ToNode::Hand { raised: true });

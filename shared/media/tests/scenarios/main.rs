@@ -23,4 +23,5 @@ mod sending;
 mod standby;
 mod switching;
 mod teacher;
+mod trunk;
 mod world;

@@ -1,9 +1,12 @@
 //! The media node's configuration.
 
 use schulhof_placement::TicketKeys;
-use schulhof_wire::{NodeName, ticket::NodeKind};
+use schulhof_wire::{NodeName, SchoolId, ticket::NodeKind};
 use serde::{Deserialize, Serialize};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
 
 /// Everything a media node is told. Unknown keys are refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +32,30 @@ pub struct Config {
     pub participants_max: u32,
     /// Loopback listener for metrics, health and status (TCP).
     pub admin: SocketAddr,
+    /// Relays at which the rooms of this school may be too, for its people at home. A box's; relays are dialled, they dial nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trunks: Option<Trunks>,
+}
+
+/// Connections to relays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trunks {
+    /// Folder with the box's certificate, read anew for each connection: it is renewed while the process runs.
+    pub identity: PathBuf,
+    pub school: SchoolId,
+    /// What the school's line may carry towards the relays, in kbit/s over all rooms. Default: not limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uplink_kbit_s: Option<u32>,
+    pub relays: Vec<Relay>,
+}
+
+/// A relay's QUIC address and the name in its certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Relay {
+    pub name: NodeName,
+    pub addr: SocketAddr,
 }
 
 fn loopback() -> Vec<IpAddr> {

@@ -100,7 +100,7 @@ impl std::fmt::Debug for Instruments {
 }
 
 impl Instruments {
-    const COUNTERS: [&str; 26] = [
+    const COUNTERS: [&str; 29] = [
         "schulhof_media_handshakes_total",
         "schulhof_media_received_packets_total",
         "schulhof_media_received_bytes_total",
@@ -113,6 +113,9 @@ impl Instruments {
         "schulhof_media_plis_sent_total",
         "schulhof_media_plis_received_total",
         "schulhof_media_video_switches_total",
+        "schulhof_media_trunk_received_packets_total",
+        "schulhof_media_trunk_sent_packets_total",
+        "schulhof_media_trunk_sent_bytes_total",
         "schulhof_media_sent_datagrams_total",
         "schulhof_media_sent_bytes_total",
         "schulhof_media_send_calls_total",
@@ -159,6 +162,9 @@ impl Instruments {
             engine.plis_sent,
             engine.plis_received,
             engine.video_switches,
+            engine.trunk_packets_received,
+            engine.trunk_packets_sent,
+            engine.trunk_bytes_sent,
             sent.datagrams,
             sent.bytes,
             sent.calls,

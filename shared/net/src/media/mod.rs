@@ -15,6 +15,7 @@
 //! - `control`: the WebSocket of a connection; `mailbox`: what waits to be told on it, bounded
 //! - `worker`: the thread that owns the engine and its sockets
 //! - `streams`: packets over TCP, for networks that take no UDP; `framing`: how they stand on the stream
+//! - `trunk`: connections to other media nodes, for rooms that are at both
 //! - `meter`: counters for `/metrics` and `/status`
 //! - `node`: the parts put together
 
@@ -27,6 +28,7 @@ mod mailbox;
 mod meter;
 mod node;
 mod streams;
+pub mod trunk;
 mod worker;
 
 pub use config::Config;

@@ -6,6 +6,7 @@ use super::{
     door::{self, Door},
     http,
     meter::{Meter, Snapshot, Status},
+    trunk,
     worker::{Command, Commands, Gate, Worker},
 };
 use crate::{
@@ -101,10 +102,11 @@ pub async fn serve_gated(config: Config, gate: Gate) -> Result<Handle, StartErro
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let shutdown = observe::shutdown_signal();
     let admin = Admin::bind(config.admin)?;
-    let (name, url) = (config.name.clone(), config.url.clone());
+    let (name, url, trunks) = (config.name.clone(), config.url.clone(), config.trunks.clone());
     let node = Arc::new(serve(config).await?);
     let (ready, status) = (node.clone(), node.clone());
     let admin = admin.serve(move || ready.readiness(), move || serde_json::json!(status.status(0)));
+    let _trunks = trunks.map(|trunks| tokio::spawn(trunk::keep(node.trunks(), trunks)));
     tracing::info!(%name, url, addr = %node.addr(), "the media node is ready");
     let result = tokio::select! {
         () = shutdown => Ok(()),
@@ -119,6 +121,11 @@ impl Handle {
     /// Where it listens: TCP and UDP.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// For connections to other media nodes.
+    pub fn trunks(&self) -> trunk::Trunks {
+        trunk::Trunks::new(self.commands.clone())
     }
 
     /// The counters as last published, at most a tenth of a second old while there are connections.

@@ -1,7 +1,7 @@
 //! The thread that owns the engine: packets and commands in, packets and messages out, nothing else in between. It never
 //! waits for anybody but the kernel, and joins, which cost a millisecond each, take turns with the packets.
 
-use super::{mailbox::Mailbox, meter::Meter, streams::Streams};
+use super::{mailbox::Mailbox, meter::Meter, streams::Streams, trunk};
 use crate::udp::{MediaSocket, Poller, RecvBatch, SendStats, Waker};
 use schulhof_media::{Engine, JoinError, Joined, LeaveReason, SessionId, TransmitSink};
 use schulhof_wire::{
@@ -47,6 +47,7 @@ pub(super) enum Command {
         socket: TcpStream,
         peer: SocketAddr,
     },
+    Trunk(trunk::Command),
     /// Says goodbye to everybody and ends the thread.
     Stop,
 }
@@ -88,6 +89,7 @@ pub(super) struct Worker {
     poller: Poller,
     commands: mpsc::Receiver<Command>,
     mailboxes: HashMap<SessionId, Arc<Mailbox>>,
+    trunks: trunk::Outlets,
     meter: Arc<Meter>,
     published: Instant,
     stopping: bool,
@@ -111,6 +113,7 @@ impl Worker {
             poller,
             commands,
             mailboxes: HashMap::new(),
+            trunks: trunk::Outlets::default(),
             meter,
             published: Instant::now(),
             stopping: false,
@@ -131,6 +134,7 @@ impl Worker {
             }
             self.engine.drain_transmits(&mut self.ways);
             self.ways.streams.tend(now, &mut self.engine);
+            self.trunks.deliver(now, &mut self.engine);
             self.deliver();
             self.publish(now);
             if self.stopping {
@@ -154,6 +158,7 @@ impl Worker {
                 Ok(Command::Control { session, message }) => self.engine.control(Instant::now(), session, message),
                 Ok(Command::Leave { session, reason }) => self.leave(session, reason),
                 Ok(Command::Stream { socket, peer }) => self.ways.streams.accept(Instant::now(), socket, peer),
+                Ok(Command::Trunk(command)) => self.trunks.handle(Instant::now(), &mut self.engine, command),
                 Ok(Command::Stop) | Err(mpsc::error::TryRecvError::Disconnected) => {
                     self.engine.close_all(Instant::now(), LeaveReason::Draining);
                     self.stopping = true;

@@ -18,6 +18,9 @@ const CONNECTION_WINDOW: u32 = 16 << 20;
 /// Assumed until it is measured. A lost first packet is sent again after three of these: quinn's own 333 ms would use up a
 /// dial's time for two tries, and lines that come back would be seen seconds later.
 const INITIAL_RTT: Duration = Duration::from_millis(100);
+/// Datagrams that wait for being read, and for being sent: media that is older is worth nothing any more.
+const DATAGRAMS_RECEIVED_LEN: usize = 1 << 20;
+const DATAGRAMS_SENT_LEN: usize = 256 << 10;
 /// Half-open connections that wait for our attention: a burst of all boxes of a node.
 const INCOMING_MAX: usize = 8192;
 /// Wanted size of the kernel's buffers; the kernel may give less (`net.core.rmem_max`). Absorbs bursts of connects.
@@ -74,15 +77,20 @@ pub struct Handshake {
 impl Endpoint {
     /// Binds the socket. Needs a tokio runtime.
     pub fn bind(options: Options<'_>) -> Result<Self, QuicError> {
-        Self::bind_doors(options, None)
+        Self::bind_doors(options, None, false)
+    }
+
+    /// As [`Endpoint::bind`]; its connections also carry datagrams (RFC 9221).
+    pub fn bind_for_media(options: Options<'_>) -> Result<Self, QuicError> {
+        Self::bind_doors(options, None, true)
     }
 
     /// As [`Endpoint::bind`], with one more door, to which callers without a certificate may come.
     pub fn bind_with_open_door(options: Options<'_>, open: OpenDoor) -> Result<Self, QuicError> {
-        Self::bind_doors(options, Some(open))
+        Self::bind_doors(options, Some(open), false)
     }
 
-    fn bind_doors(options: Options<'_>, open: Option<OpenDoor>) -> Result<Self, QuicError> {
+    fn bind_doors(options: Options<'_>, open: Option<OpenDoor>, datagrams: bool) -> Result<Self, QuicError> {
         let keys = match options.data {
             Some(dir) => EndpointKeys::load_or_create(dir)?,
             None => EndpointKeys::ephemeral(),
@@ -95,7 +103,7 @@ impl Endpoint {
             None
         } else {
             let mut server = quinn::ServerConfig::with_crypto(tls::server(options.identity, options.alpns, open)?);
-            server.transport_config(Arc::new(transport(STREAMS_MAX_BOX))).max_incoming(INCOMING_MAX);
+            server.transport_config(Arc::new(transport(STREAMS_MAX_BOX, datagrams))).max_incoming(INCOMING_MAX);
             Some(server)
         };
         let fail = |source| QuicError::Bind { listen: options.listen, source };
@@ -103,7 +111,7 @@ impl Endpoint {
         let inner = quinn::Endpoint::new(config, server, socket, Arc::new(quinn::TokioRuntime)).map_err(fail)?;
         let own = options.identity.own().clone();
         let identity = Arc::new(RwLock::new(Arc::new(options.identity.clone())));
-        Ok(Self { inner, identity, own, open, transport: Arc::new(transport(0)) })
+        Ok(Self { inner, identity, own, open, transport: Arc::new(transport(0, datagrams)) })
     }
 
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -228,7 +236,7 @@ impl Handshake {
     }
 }
 
-pub(super) fn transport(streams_max: u32) -> TransportConfig {
+pub(super) fn transport(streams_max: u32, datagrams: bool) -> TransportConfig {
     let mut transport = TransportConfig::default();
     transport
         .max_concurrent_bidi_streams(streams_max.into())
@@ -236,7 +244,8 @@ pub(super) fn transport(streams_max: u32) -> TransportConfig {
         .stream_receive_window(STREAM_WINDOW.into())
         .receive_window(CONNECTION_WINDOW.into())
         .send_window(CONNECTION_WINDOW.into())
-        .datagram_receive_buffer_size(None)
+        .datagram_receive_buffer_size(datagrams.then_some(DATAGRAMS_RECEIVED_LEN))
+        .datagram_send_buffer_size(DATAGRAMS_SENT_LEN)
         .initial_rtt(INITIAL_RTT)
         .keep_alive_interval(Some(KEEP_ALIVE))
         .max_idle_timeout(Some(IDLE_MAX.try_into().expect("three seconds fit into a QUIC idle timeout")));

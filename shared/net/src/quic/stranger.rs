@@ -92,7 +92,7 @@ impl Stranger {
         let fail = |detail: String| QuicError::Connect { address, expected: expected.to_string(), detail };
         let verifier = Arc::new(Pinned { pin: self.pin, foreign: AtomicBool::new(false) });
         let mut config = quinn::ClientConfig::new(tls::stranger(verifier.clone(), alpn)?);
-        config.transport_config(Arc::new(endpoint::transport(0)));
+        config.transport_config(Arc::new(endpoint::transport(0, false)));
         let connecting =
             self.inner.connect_with(config, address, &expected.dns_name()).map_err(|e| fail(e.to_string()))?;
         match tokio::time::timeout(HANDSHAKE_MAX, connecting).await {

@@ -34,6 +34,7 @@ pub async fn node(participants_max: u32) -> Handle {
 pub async fn node_at(listen: SocketAddr, participants_max: u32) -> Handle {
     let schools = [("nord", 1), ("sued", 2)];
     serve(Config {
+        trunks: None,
         name: "nord".parse().unwrap(),
         kind: NodeKind::Box,
         listen,

@@ -166,7 +166,6 @@ pub(crate) fn ticket_key(path: &Path) -> anyhow::Result<TicketKey> {
     TicketKey::from_pkcs8(&der).with_context(|| format!("{} is no Ed25519 key in PKCS #8", path.display()))
 }
 
-/// Any port, of the family in which the others are named.
 fn own_node(config: &Config) -> Option<OwnNode> {
     let media = config.media.as_ref()?;
     let node = MediaNode { name: config.name.clone(), kind: NodeKind::Box, url: media.url.clone() };
@@ -188,6 +187,7 @@ fn trunks(config: &Config) -> Option<schulhof_net::media::config::Trunks> {
     })
 }
 
+/// Any port, of the family in which the others are named.
 pub(crate) fn dialling(core: &[Core], relay: &[Relay]) -> SocketAddr {
     let addrs = core.iter().map(|core| core.addr).chain(relay.iter().map(|relay| relay.addr));
     let ip = if addrs.into_iter().any(|addr| addr.is_ipv6()) {

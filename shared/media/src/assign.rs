@@ -23,7 +23,9 @@ impl Engine {
         let members = state.members.clone();
         let everybody = self.everybody(room);
         let Some(state) = self.rooms.get(room).and_then(Option::as_ref) else { return };
-        let active = state.speakers.active().to_vec();
+        let mut active = state.speakers.active().to_vec();
+        // Who is just moving from one node to the other is heard once.
+        active.retain(|peer| everybody.contains(peer));
         let spotlight = state.state.rules().spotlight;
         let cameras_to_moderators = state.state.cameras_to_moderators();
         let mut candidates = Vec::new();

@@ -408,10 +408,11 @@ impl Engine {
                 && let Some(room) = place.take()
             {
                 self.room_by_key.remove(&room.key);
-                self.kept.put(now, room.key, room.state);
+                self.kept.put(now, room.key.clone(), room.state);
                 for remote in room.remotes {
                     self.forget_person(remote);
                 }
+                self.close_shared(now, &room.key);
             }
         }
         if reason != LeaveReason::Left {

@@ -95,6 +95,8 @@ impl Engine {
             match chosen {
                 Some(layer) => self.follow(now, member, Medium::Video, *place, *layer),
                 None if picture.layers.iter().any(Option::is_some) => self.pause(member, *place),
+                // Another node has none to offer: its line is full.
+                None if self.is_remote(member, *place) => self.pause(member, *place),
                 None => {}
             }
         }
@@ -199,6 +201,11 @@ impl Engine {
         if switches && medium == Medium::Video {
             self.ask_key_frame(now, source.peer, source.kind, usize::from(chosen));
         }
+    }
+
+    fn is_remote(&self, member: Peer, place: usize) -> bool {
+        let slot = self.sessions.get(member).and_then(|session| session.video.get(place));
+        slot.and_then(|slot| slot.source).is_some_and(|source| self.sessions.remote(source.peer).is_some())
     }
 
     /// Shows nothing until the line carries more. The source keeps its slot.

@@ -41,6 +41,8 @@ pub(crate) struct Packet {
     pub marker: bool,
     /// It came as a repetition.
     pub repeated: bool,
+    /// Its source may be forwarded.
+    pub published: bool,
     pub level: Option<u8>,
 }
 
@@ -80,7 +82,8 @@ impl Layer {
             }
             descriptor = Some(vp8);
         }
-        if !payload.is_empty() && self.is_wanted() {
+        // What may not be forwarded is not to be asked for afterwards either.
+        if !payload.is_empty() && packet.published && self.is_wanted() {
             self.history.store(index, packet.timestamp, packet.marker, payload);
         }
         Ok(Some(Received {
@@ -149,6 +152,7 @@ impl Session {
             payload.start += 2;
         }
         let Some(source) = self.source_mut(kind) else { return Err(DropReason::UnknownStream) };
+        let published = source.published;
         let state = &mut source.layers[layer];
         // A stream whose place another one has taken must not mix with it.
         if carries == Carries::Media && state.ssrc != Some(header.ssrc) {
@@ -162,6 +166,7 @@ impl Session {
             timestamp: header.timestamp,
             marker: header.marker,
             repeated: carries == Carries::Retransmissions,
+            published,
             level: is_audio.then(|| level.unwrap_or(LEVEL_UNKNOWN)),
         };
         let received = state.take(now, since_start.as_micros() as u64, &arrived, &packet[payload.clone()])?;

@@ -6,7 +6,7 @@ use crate::{
     session::Session,
     source::Peer,
     state::{
-        StayId,
+        RoomState, StayId,
         registers::{Full, Key, Merged, Register},
     },
 };
@@ -81,6 +81,24 @@ impl Engine {
         if merged.taken > 0 {
             self.settle_room(now, place);
         }
+        merged
+    }
+
+    /// The same of a room that may be unknown here: its state is kept for those who come.
+    pub(crate) fn learn_room(
+        &mut self,
+        now: Instant,
+        school: &SchoolId,
+        room: &ConferenceId,
+        remote: Vec<Register>,
+    ) -> Merged {
+        let key = (school.clone(), room.clone());
+        if self.room_by_key.contains_key(&key) || self.kept.get(now, &key).is_some() {
+            return self.merge_room(now, school, room, remote);
+        }
+        let mut state = RoomState::new(self.config.node.clone());
+        let merged = state.merge(remote);
+        self.kept.put_remote(now, key, state);
         merged
     }
 

@@ -11,7 +11,9 @@ use std::{
 /// As long as a ticket is good for: nobody comes back with an old one into a conference that was ended.
 const KEPT_FOR: Duration = Duration::from_hours(4);
 /// Beyond, the longest left goes. A state of a class has some ten kilobytes.
-const KEPT_MAX: usize = 512;
+const KEPT_MAX: usize = 2_048;
+/// Of one school, of those that another node has told of.
+const REMOTE_MAX: usize = 64;
 
 type Key = (SchoolId, ConferenceId);
 
@@ -28,6 +30,17 @@ impl Kept {
             self.rooms.pop_front();
         }
         self.rooms.push_back((now, key, state));
+    }
+
+    /// What another node has told of a room that nobody was in here. One school's other node cannot push out others' rooms.
+    pub fn put_remote(&mut self, now: Instant, key: Key, state: RoomState) {
+        let of_school = |(_, (school, _), _): &(Instant, Key, RoomState)| *school == key.0;
+        if self.rooms.iter().filter(|room| of_school(room)).count() >= REMOTE_MAX
+            && let Some(oldest) = self.rooms.iter().position(of_school)
+        {
+            self.rooms.remove(oldest);
+        }
+        self.put(now, key, state);
     }
 
     pub fn take(&mut self, now: Instant, key: &Key) -> Option<RoomState> {

@@ -41,21 +41,34 @@ impl Engine {
         self.settle_uplink(now, id);
         let Some(trunk) = self.trunks.get_mut(id) else { return };
         let (school, known) = (trunk.school.clone(), trunk.rooms.keys().cloned().collect::<Vec<_>>());
-        let here = self.rooms.iter().flatten().filter(|room| room.key.0 == school && !room.members.is_empty());
+        let here = self.rooms.iter().flatten().filter(|room| room.key.0 == school);
         let here: Vec<ConferenceId> = here.map(|room| room.key.1.clone()).collect();
         for room in known.iter().chain(here.iter().filter(|room| !known.contains(room))) {
             self.tend_opening(id, room, here.contains(room));
         }
         for room in here {
-            let joined =
-                self.trunks.get_mut(id).and_then(|trunk| trunk.rooms.get(&room)).is_some_and(super::Shared::is_joined);
-            if joined {
-                self.tend_room(now, id, &(school.clone(), room));
+            let key = (school.clone(), room);
+            self.tell_state(now, id, &key);
+            let shared = self.trunks.get_mut(id).and_then(|trunk| trunk.rooms.get(&key.1));
+            if shared.is_some_and(super::Shared::is_joined) {
+                self.tend_room(now, id, &key);
             }
         }
         let Some(trunk) = self.trunks.get_mut(id) else { return };
         for picture in std::mem::take(&mut trunk.key_frames) {
             trunk.say(Frame::KeyFrame(picture));
+        }
+    }
+
+    /// Nobody is in the room any more. At once: somebody may come back before the next look at the trunks.
+    pub(crate) fn close_shared(&mut self, now: Instant, key: &(SchoolId, ConferenceId)) {
+        for id in self.trunks.ids() {
+            let Some(trunk) = self.trunks.get_mut(id).filter(|trunk| trunk.school == key.0) else { continue };
+            if trunk.rooms.get(&key.1).is_some_and(|shared| shared.ours) {
+                // The last of it, such as that the conference was ended.
+                self.tell_state(now, id, key);
+                self.tend_opening(id, &key.1, false);
+            }
         }
     }
 
@@ -76,13 +89,24 @@ impl Engine {
         trunk.say(if here { Frame::Open { room } } else { Frame::Close { room } });
     }
 
+    /// Told also while the other side has nobody in the room: whoever comes there finds the rules that hold.
+    fn tell_state(&mut self, now: Instant, id: TrunkId, key: &(SchoolId, ConferenceId)) {
+        let shared = self.trunks.get_mut(id).and_then(|trunk| trunk.rooms.get(&key.1));
+        let Some(told) = shared.filter(|shared| shared.ours).map(|shared| shared.told_state) else { return };
+        let changes = self.room_changes(now, &key.0, &key.1, told.unwrap_or(0));
+        let Some((registers, version)) = changes.filter(|(_, version)| told != Some(*version)) else { return };
+        let Some(trunk) = self.trunks.get_mut(id) else { return };
+        if let Some(shared) = trunk.rooms.get_mut(&key.1) {
+            shared.told_state = Some(version);
+        }
+        trunk.say(Frame::State { room: key.1.clone(), registers });
+    }
+
     fn tend_room(&mut self, now: Instant, id: TrunkId, key: &(SchoolId, ConferenceId)) {
         let Some(place) = self.room_by_key.get(key).copied() else { return };
         self.give_pictures(id, &key.1, place);
-        let people = self.people_of(now, id, place);
+        let mut people = self.people_of(now, id, place);
         let wanted = self.wanted_of(id, place);
-        let told = self.trunks.get_mut(id).and_then(|trunk| trunk.rooms.get(&key.1)?.told_state);
-        let changes = self.room_changes(now, &key.0, &key.1, told.unwrap_or(0));
         self.give_voices(id, place);
         self.ask_again(now, id, place);
         let missing = self.missing_of(now, id, place);
@@ -91,9 +115,8 @@ impl Engine {
         let Some(shared) = trunk.rooms.get_mut(&key.1) else { return };
         let mut frames = Vec::new();
         let room = || key.1.clone();
-        if let Some((registers, version)) = changes.filter(|(_, version)| told != Some(*version)) {
-            shared.told_state = Some(version);
-            frames.push(Frame::State { room: room(), registers });
+        if let Some(told) = &shared.told_people {
+            steady(&mut people, told);
         }
         if shared.told_people.as_ref() != Some(&people) {
             shared.told_people = Some(people.clone());
@@ -113,6 +136,9 @@ impl Engine {
     pub(super) fn settle_uplink(&mut self, now: Instant, id: TrunkId) {
         let now_us = self.since_start_us(now);
         let Some(trunk) = self.trunks.get_mut(id) else { return };
+        if !trunk.uplink.is_limited() {
+            return;
+        }
         let school = trunk.school.clone();
         let mut wanted: Vec<(usize, Picture, usize)> = Vec::new();
         let mut voices_bps = 0;
@@ -152,9 +178,10 @@ impl Engine {
             let Some(session) = self.sessions.get_mut(member) else { continue };
             let number = session.serial as u32;
             for kind in [SourceKind::Camera, SourceKind::Screen] {
-                let layers = session.source_mut(kind).map(|source| &mut source.layers);
-                for (layer, state) in layers.into_iter().flatten().enumerate() {
-                    state.give(id, wanted.contains(&Picture { number, kind, layer: layer as u8 }));
+                let Some(source) = session.source_mut(kind) else { continue };
+                let published = source.published;
+                for (layer, state) in source.layers.iter_mut().enumerate() {
+                    state.give(id, published && wanted.contains(&Picture { number, kind, layer: layer as u8 }));
                 }
             }
         }
@@ -277,7 +304,8 @@ impl Engine {
     pub(super) fn repeat(&mut self, now: Instant, id: TrunkId, picture: Picture, sequences: &[u16]) {
         let Some(peer) = self.given(id, picture) else { return };
         let Some(session) = self.sessions.get(peer) else { return };
-        let layer = session.source(picture.kind).and_then(|source| source.layers.get(usize::from(picture.layer)));
+        let source = session.source(picture.kind).filter(|source| source.published);
+        let layer = source.and_then(|source| source.layers.get(usize::from(picture.layer)));
         let (Some(layer), Some(trunk)) = (layer, self.trunks.get_mut(id)) else { return };
         for sequence in sequences {
             let kept = layer.upstream.index_of(*sequence).and_then(|index| layer.history.get(index));
@@ -329,6 +357,19 @@ impl Engine {
             let picture = Picture { number, kind, layer: layer as u8 };
             if !trunk.key_frames.contains(&picture) && trunk.key_frames.len() < super::frame::WANTED_MAX {
                 trunk.key_frames.push(picture);
+            }
+        }
+    }
+}
+
+/// Rates that have changed by less than a quarter stay as they were told.
+fn steady(people: &mut [Person], told: &[Person]) {
+    for person in people {
+        let Some(before) = told.iter().find(|before| before.number == person.number) else { continue };
+        let layers = person.camera.iter_mut().zip(&before.camera).chain(person.screen.iter_mut().zip(&before.screen));
+        for (layer, before) in layers {
+            if layer.bps.abs_diff(before.bps) <= before.bps / 4 {
+                layer.bps = before.bps;
             }
         }
     }

@@ -37,6 +37,10 @@ const ROOMS_MAX: usize = 1_024;
 const OUT_MAX: usize = 8_192;
 /// Repetitions per second over one trunk.
 const REPETITIONS_PER_S: u32 = 5_000;
+/// Frames of the other side per second: a school's rooms all beginning at once. Beyond, the trunk is given up.
+const FRAMES_PER_S: u32 = 8_000;
+/// Trunks of one school: its node's, and those of before that have not ended yet.
+const OF_SCHOOL_MAX: usize = 8;
 /// Payload of a datagram before the shell has told the path's: the least of QUIC.
 const DATAGRAM_LEN: usize = 1_150;
 
@@ -91,6 +95,7 @@ struct Trunk {
     half: Option<(Header, Vec<u8>)>,
     datagram_len: usize,
     repetitions: Rate,
+    frames: Rate,
     uplink: Uplink,
     tended_at: Option<Instant>,
     closed: bool,
@@ -137,7 +142,8 @@ impl Trunks {
 impl Engine {
     /// A connection to another node has come about; it may speak of this school's rooms. `now` begins its time.
     pub fn open_trunk(&mut self, now: Instant, school: SchoolId) -> Result<TrunkId, TooManyTrunks> {
-        if self.trunks.trunks.len() >= TRUNKS_MAX {
+        let of_school = self.trunks.trunks.values().filter(|trunk| trunk.school == school).count();
+        if self.trunks.trunks.len() >= TRUNKS_MAX || of_school >= OF_SCHOOL_MAX {
             return Err(TooManyTrunks);
         }
         self.trunks.opened += 1;
@@ -152,6 +158,7 @@ impl Engine {
             half: None,
             datagram_len: DATAGRAM_LEN,
             repetitions: Rate::new(REPETITIONS_PER_S),
+            frames: Rate::new(FRAMES_PER_S),
             uplink: Uplink::default(),
             tended_at: None,
             closed: false,
@@ -166,15 +173,37 @@ impl Engine {
     pub fn close_trunk(&mut self, now: Instant, id: TrunkId) {
         let Some(trunk) = self.trunks.trunks.remove(&id) else { return };
         for peer in trunk.people.into_values() {
-            self.forget_person(peer);
+            if self.sessions.remote(peer).is_some_and(|remote| remote.trunk == id) {
+                self.forget_person(peer);
+            }
         }
-        if let Some(node) = &trunk.node {
+        // Unless it has come back over another connection.
+        let same = |other: &Trunk| !other.closed && other.school == trunk.school && other.node == trunk.node;
+        if let Some(node) = trunk.node.as_ref().filter(|_| !self.trunks.trunks.values().any(same)) {
             self.lose_node(now, &trunk.school, node);
         }
         for peer in self.sessions.places() {
             self.withdraw(id, peer);
         }
         self.next_tick = self.next_tick.min(now);
+    }
+
+    /// The other side has said who it is. A connection of before, which has not been found dead yet, is none any more.
+    fn replace_trunk(&mut self, id: TrunkId, node: &NodeName) {
+        let Some(trunk) = self.trunks.get_mut(id) else { return };
+        trunk.node = Some(node.clone());
+        let school = trunk.school.clone();
+        let before = |(other, trunk): &(&TrunkId, &mut Trunk)| {
+            **other != id && trunk.school == school && trunk.node.as_ref() == Some(node)
+        };
+        let mut people = Vec::new();
+        for (_, trunk) in self.trunks.trunks.iter_mut().filter(before) {
+            trunk.give_up("the other node has connected again");
+            people.extend(std::mem::take(&mut trunk.people).into_values());
+        }
+        for peer in people {
+            self.forget_person(peer);
+        }
     }
 
     /// What may cross the trunk, in bit/s over all rooms. Nothing: as much as wants to.

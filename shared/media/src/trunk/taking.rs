@@ -6,12 +6,17 @@ use super::{
     frame::{Frame, PEOPLE_MAX, Person, Picture, VERSION, WANTED_MAX},
     remote::is_sound,
 };
-use crate::{DropReason, Engine, receive::Packet, source::Peer};
+use crate::{DropReason, Engine, layers::LAYERS_MAX, receive::Packet, source::Peer};
 use schulhof_wire::{id::ConferenceId, media::SourceKind};
-use std::time::Instant;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 /// Longest payload that is put together from two parts.
 const PAYLOAD_LEN_MAX: usize = 4_096;
+/// A layer that was not given for this long is taken up anew.
+const SILENT: Duration = Duration::from_secs(1);
 /// Packets that may be asked for in one frame.
 const MISSING_MAX: usize = 256;
 
@@ -19,8 +24,14 @@ impl Engine {
     /// A frame of the other node. What breaks the rules closes the trunk.
     pub fn trunk_frame(&mut self, now: Instant, id: TrunkId, frame: Frame) {
         let Some(trunk) = self.trunks.get_mut(id) else { return };
+        if !trunk.frames.take(now) {
+            return trunk.give_up("it says too much");
+        }
+        if trunk.node.is_none() && !matches!(frame, Frame::Hello { .. }) {
+            return trunk.give_up("it has not said hello");
+        }
         match frame {
-            Frame::Hello { version, node } if version == VERSION => trunk.node = Some(node),
+            Frame::Hello { version, node } if version == VERSION => self.replace_trunk(id, &node),
             Frame::Hello { .. } => trunk.give_up("it speaks another version"),
             Frame::Open { room } => {
                 if trunk.rooms.len() >= super::ROOMS_MAX && !trunk.rooms.contains_key(&room) {
@@ -38,8 +49,11 @@ impl Engine {
                 self.forget_room(id, &room);
             }
             Frame::State { room, registers } => {
+                if !trunk.rooms.get(&room).is_some_and(|shared| shared.theirs) {
+                    return;
+                }
                 let school = trunk.school.clone();
-                let merged = self.merge_room(now, &school, &room, registers);
+                let merged = self.learn_room(now, &school, &room, registers);
                 for _ in 0..merged.refused {
                     self.stats.drop(DropReason::Trunk);
                 }
@@ -89,11 +103,13 @@ impl Engine {
         let Some(source) = remote.sources[crate::source::place(header.kind)].as_mut() else {
             return self.stats.drop(DropReason::Trunk);
         };
-        let (clock_hz, layer) = (source.clock_hz(), usize::from(header.layer));
+        let (clock_hz, published, layer) = (source.clock_hz(), source.published, usize::from(header.layer));
         let Some(state) = source.layers.get_mut(layer) else { return self.stats.drop(DropReason::Trunk) };
         let is_audio = header.kind == SourceKind::Microphone;
         let begun = if is_audio { 0 } else { u32::from(header.extra) };
-        if state.ssrc != Some(begun) {
+        // Numbers go on while nobody here follows the layer: after a while they cannot be told apart from old ones.
+        let silent = state.packet_at.is_none_or(|at| now.saturating_duration_since(at) >= SILENT);
+        if silent || state.ssrc != Some(begun) {
             state.restart(begun, clock_hz);
         }
         let packet = Packet {
@@ -103,6 +119,7 @@ impl Engine {
             timestamp: header.timestamp,
             marker: header.marker,
             repeated: false,
+            published,
             level: is_audio.then_some(header.extra & 0x7F),
         };
         let received = match state.take(now, now_us, &packet, payload) {
@@ -145,8 +162,10 @@ impl Engine {
     fn take_person(&mut self, id: TrunkId, place: usize, person: Person) {
         let Some(trunk) = self.trunks.get_mut(id) else { return };
         let number = person.number;
-        let peer = match trunk.people.get(&number) {
-            Some(peer) => *peer,
+        let known = trunk.people.get(&number).copied();
+        let is_new = known.is_none();
+        let peer = match known {
+            Some(peer) => peer,
             None => {
                 self.serials += 1;
                 let peer = self.sessions.insert_remote(Remote::new(self.serials, id, place, person.clone()));
@@ -158,15 +177,19 @@ impl Engine {
             }
         };
         let Some(remote) = self.sessions.remote_mut(peer) else { return };
+        if remote.room != place {
+            return trunk.give_up("somebody is in two rooms under one number");
+        }
         let microphone = person.participant.microphone;
+        let news = is_new || remote.participant != person.participant || remote.came != person.came;
         remote.learn(person);
-        let Some(room) = self.rooms.get_mut(remote.room).and_then(Option::as_mut) else { return };
+        let Some(room) = self.rooms.get_mut(place).and_then(Option::as_mut) else { return };
         if microphone {
             room.speakers.add(peer);
         } else {
             room.speakers.remove(peer);
         }
-        room.roster_changed = true;
+        room.roster_changed |= news;
         room.slots_changed = true;
     }
 
@@ -207,6 +230,11 @@ impl Engine {
         let Some(trunk) = self.trunks.get_mut(id) else { return };
         let Some(shared) = trunk.rooms.get_mut(room).filter(|shared| shared.is_joined()) else { return };
         pictures.truncate(WANTED_MAX);
+        let mut known = BTreeSet::new();
+        pictures.retain(|picture| {
+            let sound = picture.kind != SourceKind::Microphone && usize::from(picture.layer) < LAYERS_MAX;
+            sound && known.insert(*picture)
+        });
         shared.wanted = pictures;
         let key = (trunk.school.clone(), room.clone());
         self.settle_uplink(now, id);

@@ -39,6 +39,13 @@ pub(crate) struct Uplink {
 impl Uplink {
     pub fn set(&mut self, budget_bps: Option<u64>) {
         self.budget_bps = budget_bps;
+        if budget_bps.is_none() {
+            self.ceilings.clear();
+        }
+    }
+
+    pub fn is_limited(&self) -> bool {
+        self.budget_bps.is_some()
     }
 
     /// How many layers of a picture the other side may have.
@@ -52,7 +59,7 @@ impl Uplink {
 
     /// `demands` are in the order of importance. `voices_bps`: what the voices take.
     pub fn settle(&mut self, now: Instant, voices_bps: u64, demands: &[Demand]) {
-        let Some(budget_bps) = self.budget_bps else { return self.ceilings.clear() };
+        let Some(budget_bps) = self.budget_bps else { return };
         self.ceilings.retain(|key, _| demands.iter().any(|demand| (demand.number, demand.kind) == *key));
         let budget_bps = budget_bps.saturating_sub(voices_bps);
         while self.taken(demands) > budget_bps {
@@ -103,7 +110,7 @@ impl Uplink {
     /// Whether the other side has the best that it is offered, and so might want more.
     fn presses(&self, demand: &Demand) -> bool {
         let ceiling = self.ceiling(demand.number, demand.kind);
-        usize::from(ceiling) < demand.bps.len() && demand.layer + 1 >= ceiling
+        usize::from(ceiling) < demand.bps.len() && demand.layer.saturating_add(1) >= ceiling
     }
 }
 

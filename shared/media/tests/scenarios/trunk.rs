@@ -11,7 +11,7 @@ use schulhof_media::{
 use schulhof_testkit::{Conditions, Link, Rng};
 use schulhof_wire::{
     id::SchoolId,
-    media::{Order, SourceKind, Tile, ToNode},
+    media::{Order, SourceKind, Tile, ToClient, ToNode},
     ticket::MediaRole,
 };
 
@@ -240,6 +240,98 @@ fn a_moderator_in_the_building_rules_those_at_home_too() {
     assert_eq!((heard(&pair.building, 0), heard(&pair.home, 1)), before, "muted on both sides");
 }
 
+/// At the relay nobody was before: it knows the room's rules all the same.
+#[test]
+fn the_rules_hold_for_the_first_who_comes_to_the_other_node() {
+    let mut pair = Pair::new(8, Conditions::default());
+    pair.building.join_as("anna", MediaRole::Moderator);
+    pair.connect();
+    pair.run_ms(300);
+    pair.building.control(0, ToNode::Moderate { order: Order::Lobby { on: true } });
+    pair.run_ms(100);
+    pair.home.join("cem");
+    pair.run_ms(500);
+    assert!(pair.home.told(0).iter().any(|message| matches!(message, ToClient::Waiting)), "he waits");
+    assert_eq!(names(&pair.home, 0), [""; 0], "and is told nothing of the room");
+    assert_eq!(names(&pair.building, 0), ["anna"]);
+    let waiting = pair.building.told(0).iter().rev().find_map(|message| match message {
+        ToClient::Lobby { waiting, .. } => Some(waiting.clone()),
+        _ => None,
+    });
+    assert_eq!(waiting.unwrap().into_iter().map(|known| known.account.to_string()).collect::<Vec<_>>(), ["cem"]);
+    pair.building.control(0, ToNode::Moderate { order: Order::AdmitAll });
+    pair.run_ms(300);
+    assert_eq!(names(&pair.home, 0).len(), 2, "admitted from the other side");
+
+    pair.building.control(0, ToNode::Moderate { order: Order::End });
+    pair.run_ms(300);
+    assert_eq!(
+        (pair.building.closed(0), pair.home.closed(0)),
+        (Some("room-closed".into()), Some("room-closed".into()))
+    );
+    let late = crate::client::Client::new(pair.home.now, "dora", "127.0.0.1:45000".parse().unwrap());
+    let claims = crate::world::claims("dora", MediaRole::Participant);
+    let refused = pair.home.engine.join(pair.home.now, claims, &late.offer());
+    assert_eq!(refused.err().map(|error| error.to_string()), Some("the conference was ended".into()));
+}
+
+/// Only sixteen bits of a packet's number cross the line, and the stream goes on while nobody looks.
+#[test]
+fn a_picture_comes_back_however_long_nobody_looked() {
+    let mut pair = Pair::joined(9, Conditions::default());
+    pair.building.publish(0, false, true, false);
+    for turned_away_ms in [200, 2_000, 400_000] {
+        look(&mut pair.home, 0, "anna", 720);
+        let before = pictures(&pair.home, 0);
+        pair.stream_ms(1_000, &[(0, Media::Camera)], &[]);
+        let seen = pictures(&pair.home, 0) - before;
+        assert!(seen >= 15, "{seen} pictures before {turned_away_ms} ms");
+        pair.home.control(0, ToNode::View { tiles: Vec::new() });
+        // 100 packets a second on the largest layer.
+        pair.stream_ms(turned_away_ms, &[(0, Media::Camera)], &[]);
+    }
+    look(&mut pair.home, 0, "anna", 720);
+    let before = pictures(&pair.home, 0);
+    pair.stream_ms(1_000, &[(0, Media::Camera)], &[]);
+    assert!(pictures(&pair.home, 0) - before >= 15, "after minutes");
+}
+
+/// Alone at his node, with the same ticket again.
+#[test]
+fn who_comes_back_finds_the_other_side_again() {
+    let mut pair = Pair::new(10, Conditions::default());
+    pair.building.join("anna");
+    pair.home.join("cem");
+    pair.connect();
+    pair.run_ms(500);
+    assert_eq!(names(&pair.home, 0).len(), 2);
+    let again = crate::client::Client::new(pair.home.now, "cem", "127.0.0.1:46000".parse().unwrap());
+    pair.home.join_with(again, MediaRole::Participant);
+    pair.run_ms(500);
+    assert_eq!(names(&pair.home, 1).len(), 2);
+    assert_eq!(names(&pair.building, 0).len(), 2);
+}
+
+#[test]
+fn what_may_not_be_sent_cannot_be_asked_for_afterwards() {
+    let mut pair = Pair::joined(11, Conditions::default());
+    pair.home.publish(0, false, true, false);
+    look(&mut pair.building, 1, "cem", 180);
+    pair.stream_ms(600, &[], &[(0, Media::Camera)]);
+    assert!(pictures(&pair.building, 1) > 0);
+    pair.building.control(0, ToNode::Moderate { order: Order::Lock { kind: SourceKind::Camera, on: true } });
+    pair.run_ms(200);
+    let sent = pair.home.engine.stats().trunk_packets_sent;
+    pair.stream_ms(600, &[], &[(0, Media::Camera)]);
+    assert_eq!(pair.home.engine.stats().trunk_packets_sent, sent, "not over the line");
+    let repeated = pair.home.engine.stats().retransmitted_packets;
+    pair.building.control(0, ToNode::Moderate { order: Order::Lock { kind: SourceKind::Camera, on: false } });
+    pair.stream_ms(600, &[], &[(0, Media::Camera)]);
+    // Fifteen pictures were taken meanwhile; one or two are of the time between the permission and the next look at the trunk.
+    let asked = pair.home.engine.stats().retransmitted_packets - repeated;
+    assert!(asked <= 4, "{asked} packets of the forbidden time were repeated");
+}
+
 #[test]
 fn a_lossy_line_is_repaired_between_the_nodes() {
     for seed in 0..5 {
@@ -338,6 +430,7 @@ fn another_node_can_neither_grow_a_room_beyond_its_bounds_nor_speak_of_other_sch
     engine.trunk_frame(now, ours, Frame::Close { room: room() });
     engine.trunk_datagram(now, ours, &[0; 40]);
     let other = engine.open_trunk(now, SchoolId::new("sued").unwrap()).unwrap();
+    engine.trunk_frame(now, other, Frame::Hello { version: 1, node: "sued".parse().unwrap() });
     engine.trunk_frame(now, other, Frame::Open { room: room() });
     engine.trunk_frame(now, other, Frame::People { room: room(), people: Vec::new() });
     engine.trunk_datagram(now, other, &[0xFF; 40]);

@@ -28,7 +28,7 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 
 /// Frames and datagrams on their way out. Beyond, datagrams are dropped, and a frame more ends the trunk.
-const FRAMES_MAX: usize = 1_024;
+const FRAMES_MAX: usize = 8_192;
 const DATAGRAMS_MAX: usize = 4_096;
 /// Datagrams that are handed to the worker at a time.
 const BATCH_MAX: usize = 64;

@@ -20,7 +20,7 @@ const CONNECTION_WINDOW: u32 = 16 << 20;
 const INITIAL_RTT: Duration = Duration::from_millis(100);
 /// Datagrams that wait for being read, and for being sent: media that is older is worth nothing any more.
 const DATAGRAMS_RECEIVED_LEN: usize = 1 << 20;
-const DATAGRAMS_SENT_LEN: usize = 256 << 10;
+const DATAGRAMS_SENT_LEN: usize = 64 << 10;
 /// Half-open connections that wait for our attention: a burst of all boxes of a node.
 const INCOMING_MAX: usize = 8192;
 /// Wanted size of the kernel's buffers; the kernel may give less (`net.core.rmem_max`). Absorbs bursts of connects.

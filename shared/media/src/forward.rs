@@ -1,5 +1,5 @@
 //! The packet path: one packet of a publisher, sealed anew for everybody who follows its layer. Nothing here allocates
-//! once the outboxes have grown to a batch.
+//! once the outboxes have grown to a batch, but for the one copy of a packet that goes to another node.
 
 use crate::{
     DropReason, Engine, Stats,

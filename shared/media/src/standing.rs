@@ -64,7 +64,7 @@ impl Engine {
         Some((state.changes_since(since), state.version()))
     }
 
-    /// Takes over what another node knows of a room that is known here.
+    /// Takes over what another node knows of a room. If it is unknown here, it is kept for those who come.
     pub fn merge_room(
         &mut self,
         now: Instant,
@@ -74,31 +74,19 @@ impl Engine {
     ) -> Merged {
         let key = (school.clone(), room.clone());
         let Some(place) = self.room_by_key.get(&key).copied() else {
-            return self.kept.get_mut(now, &key).map(|state| state.merge(remote)).unwrap_or_default();
+            if let Some(state) = self.kept.get_mut(now, &key) {
+                return state.merge(remote);
+            }
+            let mut state = RoomState::new(self.config.node.clone());
+            let merged = state.merge(remote);
+            self.kept.put_remote(now, key, state);
+            return merged;
         };
         let Some(open) = self.rooms.get_mut(place).and_then(Option::as_mut) else { return Merged::default() };
         let merged = open.state.merge(remote);
         if merged.taken > 0 {
             self.settle_room(now, place);
         }
-        merged
-    }
-
-    /// The same of a room that may be unknown here: its state is kept for those who come.
-    pub(crate) fn learn_room(
-        &mut self,
-        now: Instant,
-        school: &SchoolId,
-        room: &ConferenceId,
-        remote: Vec<Register>,
-    ) -> Merged {
-        let key = (school.clone(), room.clone());
-        if self.room_by_key.contains_key(&key) || self.kept.get(now, &key).is_some() {
-            return self.merge_room(now, school, room, remote);
-        }
-        let mut state = RoomState::new(self.config.node.clone());
-        let merged = state.merge(remote);
-        self.kept.put_remote(now, key, state);
         merged
     }
 

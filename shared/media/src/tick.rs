@@ -60,6 +60,9 @@ impl Engine {
     /// the other is there once.
     pub(crate) fn everybody(&self, room: usize) -> Vec<Peer> {
         let Some(state) = self.rooms.get(room).and_then(Option::as_ref) else { return Vec::new() };
+        if state.remotes.is_empty() {
+            return state.members.clone();
+        }
         let person = |peer: &Peer| self.sessions.person(*peer);
         let here: BTreeSet<_> =
             state.members.iter().filter_map(person).map(|(_, person, _)| person.id.clone()).collect();

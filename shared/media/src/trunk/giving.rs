@@ -108,7 +108,7 @@ impl Engine {
         let mut people = self.people_of(now, id, place);
         let wanted = self.wanted_of(id, place);
         self.give_voices(id, place);
-        self.ask_again(now, id, place);
+        self.ask_again(now, id, &wanted);
         let missing = self.missing_of(now, id, place);
 
         let Some(trunk) = self.trunks.get_mut(id) else { return };
@@ -246,8 +246,8 @@ impl Engine {
     }
 
     /// Key frames that somebody still waits for.
-    fn ask_again(&mut self, now: Instant, id: TrunkId, place: usize) {
-        for Picture { number, kind, layer } in self.wanted_of(id, place) {
+    fn ask_again(&mut self, now: Instant, id: TrunkId, wanted: &[Picture]) {
+        for &Picture { number, kind, layer } in wanted {
             let peer = self.trunks.get_mut(id).and_then(|trunk| trunk.people.get(&number).copied());
             if let Some(peer) = peer {
                 self.ask_remote_key_frame(now, peer, kind, usize::from(layer));

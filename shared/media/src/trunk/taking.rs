@@ -53,7 +53,7 @@ impl Engine {
                     return;
                 }
                 let school = trunk.school.clone();
-                let merged = self.learn_room(now, &school, &room, registers);
+                let merged = self.merge_room(now, &school, &room, registers);
                 for _ in 0..merged.refused {
                     self.stats.drop(DropReason::Trunk);
                 }

@@ -30,7 +30,7 @@ pub fn request(addr: SocketAddr, method: &str, path: &str, body: &str) -> anyhow
 
 /// Joins with a ticket and an offer.
 pub fn join(node: SocketAddr, ticket: String, offer: String) -> anyhow::Result<JoinAnswer> {
-    let body = serde_json::to_string(&JoinRequest { ticket, offer })?;
+    let body = serde_json::to_string(&JoinRequest { ticket, offer, standby: false })?;
     let (status, body) = request(node, "POST", "/media/join", &body)?;
     if status != 200 {
         bail!("the join was refused with {status}: {body}");

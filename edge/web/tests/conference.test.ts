@@ -139,7 +139,8 @@ describe('conference', () => {
     expect(conference.state.value.people).toHaveLength(2);
     await vi.advanceTimersByTimeAsync(10_000);
     expect(conference.state.value.people.map(({ name }) => name)).toEqual(['Anna']);
-    expect(FakePeer.made.slice(0, -1).every((peer) => peer.closed)).toBe(true);
+    // The one in use, and the one that stands by.
+    expect(FakePeer.made.filter((peer) => !peer.closed)).toHaveLength(2);
   });
 
   it('tries both nodes in turn until one is back', async () => {
@@ -223,6 +224,67 @@ describe('conference', () => {
     await vi.advanceTimersByTimeAsync(10);
     expect(conference.state.value.node?.name).toBe('relay');
     expect(old?.closed).toBe(true);
+  });
+
+  it('holds a connection ready at the other node, which carries nothing and is one word away', async () => {
+    await connected();
+    conference.setWanted([{ key: 'ben#1', kind: 'camera', height: 360 }]);
+    await vi.advanceTimersByTimeAsync(6_100);
+    expect(nodes.standbys).toEqual(['relay']);
+    expect(conference.snapshot()).toMatchObject({ node: 'box', standby: 'relay' });
+    expect(nodes.last.sent).toEqual([]);
+    const spare = FakePeer.made[1];
+    expect(spare?.transceivers.every(({ sender }) => sender.track === null)).toBe(true);
+    const heard = conference.state.value.voices;
+
+    nodes.joined[0]?.handlers.onClose();
+    await vi.advanceTimersByTimeAsync(1);
+    expect(phase()).toBe('connected');
+    expect(nodes.tries).toEqual(['box']);
+    expect(nodes.last.sent.slice(0, 3)).toEqual([
+      { type: 'activate' },
+      { type: 'publish', ...ON },
+      { type: 'view', tiles: [{ participant: 'ben-1', kind: 'camera', height: 360 }] },
+    ]);
+    expect(spare?.transceivers[1]?.sender.track).not.toBeNull();
+    expect(conference.state.value.voices.every((voice) => heard.includes(voice))).toBe(true);
+    expect(conference.snapshot()).toMatchObject({ joins: 2, node: 'relay', standby: null });
+
+    await vi.advanceTimersByTimeAsync(6_100);
+    expect(nodes.standbys).toEqual(['relay', 'box']);
+    expect(conference.snapshot().standby).toBe('box');
+  });
+
+  it('leaves a silent node for the one that stands by in half a second, if that one answers', async () => {
+    await connected();
+    await vi.advanceTimersByTimeAsync(7_000);
+    const peer = FakePeer.made[0];
+    if (peer) peer.flowing = false;
+    nodes.joined[0]?.handlers.onMessage({ type: 'slots', audio: [{ slot: 0, participant: 'ben-1', kind: 'microphone', paused: false }], video: [] });
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(conference.snapshot().node, 'it answers: there is just nothing to send').toBe('box');
+    nodes.silent.add('box').add('relay');
+    await vi.advanceTimersByTimeAsync(700);
+    expect(conference.snapshot().node, 'both are silent: it is the line').toBe('box');
+    nodes.silent.delete('relay');
+    await vi.advanceTimersByTimeAsync(300);
+    expect(conference.snapshot()).toMatchObject({ node: 'relay', joins: 2 });
+    expect(nodes.tries).toEqual(['box']);
+  });
+
+  it('asks for a standby ever more rarely where there is no place for one', async () => {
+    await connected();
+    nodes.down.set('relay', 'unreachable');
+    await vi.advanceTimersByTimeAsync(120_000);
+    expect(nodes.standbys.length).toBeGreaterThan(3);
+    expect(nodes.standbys.length).toBeLessThan(7);
+    nodes.down.clear();
+    await vi.advanceTimersByTimeAsync(61_000);
+    expect(conference.snapshot().standby).toBe('relay');
+    nodes.last.handlers.onClose();
+    expect(conference.snapshot()).toMatchObject({ node: 'box', standby: null });
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(conference.snapshot().standby).toBe('relay');
   });
 
   it('leaves for good, whatever is going on', async () => {

@@ -4,6 +4,7 @@ use crate::{
     DropReason, LeaveReason, SessionId, Stats, TransmitSink,
     dtls::{Identity, Progress},
     forward::Switched,
+    join::Purpose,
     rng::Rng,
     room::{Room, VIEW_TILES_MAX},
     rtcp::Feedback,
@@ -117,6 +118,8 @@ pub struct Engine {
     /// Sessions ever made.
     pub(crate) serials: u64,
     pub(crate) sessions: Table,
+    /// Of them, those that stand by.
+    pub(crate) standbys: usize,
     pub(crate) by_id: BTreeMap<SessionId, Peer>,
     pub(crate) by_ufrag: BTreeMap<String, Peer>,
     pub(crate) by_ticket: BTreeMap<(SchoolId, String), Peer>,
@@ -153,6 +156,7 @@ impl Engine {
             start: now,
             serials: 0,
             sessions: Table::default(),
+            standbys: 0,
             by_id: BTreeMap::new(),
             by_ufrag: BTreeMap::new(),
             by_ticket: BTreeMap::new(),
@@ -176,7 +180,13 @@ impl Engine {
     /// Takes somebody into the room of the ticket. The caller has verified the ticket.
     /// The same ticket (`claims.id`) again replaces the earlier connection.
     pub fn join(&mut self, now: Instant, claims: Claims, offer: &str) -> Result<Joined, JoinError> {
-        self.try_join(now, claims, offer)
+        self.try_join(now, claims, offer, Purpose::Enter)
+    }
+
+    /// A connection that is kept ready for somebody who is at another node, and in no room until [`ToNode::Activate`]. Counts
+    /// as a connection, not as a participant.
+    pub fn stand_by(&mut self, now: Instant, claims: Claims, offer: &str) -> Result<Joined, JoinError> {
+        self.try_join(now, claims, offer, Purpose::StandBy)
     }
 
     /// Is this a running connection? To be asked before a control channel is opened.
@@ -191,7 +201,6 @@ impl Engine {
         if !state.controls.take(now) {
             return self.stats.drop(DropReason::Control);
         }
-        let Some(room) = self.rooms.get_mut(state.room).and_then(Option::as_mut) else { return };
         match message {
             ToNode::Publish { microphone, camera, screen } => {
                 state.standing.says = [microphone, camera, screen];
@@ -200,8 +209,11 @@ impl Engine {
             ToNode::View { mut tiles } => {
                 tiles.truncate(VIEW_TILES_MAX);
                 state.view = Some(tiles);
-                room.slots_changed = true;
+                if let Some(room) = self.rooms.get_mut(state.room).and_then(Option::as_mut) {
+                    room.slots_changed = true;
+                }
             }
+            ToNode::Activate => self.activate(now, peer),
             ToNode::Hand { raised } => self.raise_hand(now, peer, raised),
             ToNode::Unmute => self.unmute(peer),
             ToNode::Moderate { order } => self.order(now, peer, order),
@@ -293,7 +305,8 @@ impl Engine {
 
     pub fn stats(&self) -> Stats {
         let mut stats = self.stats.clone();
-        stats.participants = self.sessions.len();
+        stats.participants = self.sessions.len() - self.standbys;
+        stats.standbys = self.standbys;
         stats.rooms = self.room_by_key.len();
         stats
     }
@@ -370,6 +383,7 @@ impl Engine {
     pub(crate) fn end(&mut self, now: Instant, peer: Peer, reason: LeaveReason) {
         let Some(mut session) = self.sessions.remove(peer) else { return };
         let now_ms = self.wall_ms(now);
+        self.standbys -= usize::from(session.standby.is_some());
         session.handshake.close(now);
         if let Some(dest) = session.agent.selected() {
             flush(&mut session.handshake, |packet| {

@@ -63,6 +63,8 @@ pub enum LeaveReason {
     Refused,
     /// The control channel stayed silent.
     Idle,
+    /// Who stood by came over, and the room has no place any more.
+    RoomFull,
     /// No handshake in time, a wrong certificate, or no packet for too long.
     TransportFailed,
 }
@@ -77,6 +79,7 @@ impl LeaveReason {
             Self::Removed => "removed",
             Self::Refused => "refused",
             Self::Idle => "idle",
+            Self::RoomFull => "full",
             Self::TransportFailed => "transport-failed",
         }
     }

@@ -5,7 +5,7 @@ use crate::{
     dtls::Handshake,
     room::Room,
     sdp::{Direction, Line, Medium, Offer, Parameters, Role, SlotParameters, answer},
-    session::{New, Session},
+    session::{NOWHERE, New, Session},
     slot::Slot,
     source::Source,
     state::{RoomState, registers::NAME_LEN_MAX},
@@ -26,8 +26,21 @@ struct Layout {
     video: Vec<Slot>,
 }
 
+/// What a connection is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Enter,
+    StandBy,
+}
+
 impl Engine {
-    pub(crate) fn try_join(&mut self, now: Instant, claims: Claims, offer: &str) -> Result<Joined, JoinError> {
+    pub(crate) fn try_join(
+        &mut self,
+        now: Instant,
+        claims: Claims,
+        offer: &str,
+        purpose: Purpose,
+    ) -> Result<Joined, JoinError> {
         if claims.id.is_empty() || claims.id.len() > ID_LEN_MAX {
             return Err(JoinError::Claims("their id is empty or too long"));
         }
@@ -59,10 +72,10 @@ impl Engine {
         if let Some(replaced) = replaced {
             self.end(now, replaced, crate::LeaveReason::Replaced);
         }
-        Ok(self.take_in(now, claims, key, &offer))
+        Ok(self.take_in(now, claims, &offer, purpose))
     }
 
-    fn take_in(&mut self, now: Instant, claims: Claims, key: (SchoolId, ConferenceId), offer: &Offer) -> Joined {
+    fn take_in(&mut self, now: Instant, claims: Claims, offer: &Offer, purpose: Purpose) -> Joined {
         let rtcp_ssrc = self.rng.u32();
         let layout = self.lay_out(offer, &claims, rtcp_ssrc);
         let agent = Agent::new(self.rng.ice_text::<UFRAG_LEN>(), self.rng.ice_text::<PASSWORD_LEN>());
@@ -80,7 +93,11 @@ impl Engine {
         );
         let id = SessionId(self.rng.bytes());
         let participant_id = ParticipantId(claims.id.clone());
-        let room = self.open_room(now, key);
+        let (room, standby) = match purpose {
+            Purpose::Enter => (self.open_room(now, (claims.school.clone(), claims.room)), None),
+            Purpose::StandBy => (NOWHERE, Some(claims.room)),
+        };
+        self.standbys += usize::from(standby.is_some());
         self.serials += 1;
         let ufrag = agent.ufrag.clone();
         let ticket = (claims.school.clone(), claims.id.clone());
@@ -92,6 +109,7 @@ impl Engine {
                 school: claims.school,
                 ticket: claims.id,
                 room,
+                standby,
                 participant: Participant {
                     id: participant_id.clone(),
                     account: claims.account,
@@ -116,7 +134,7 @@ impl Engine {
         self.by_id.insert(id, peer);
         self.by_ufrag.insert(ufrag, peer);
         self.by_ticket.insert(ticket, peer);
-        if let Some(room) = self.rooms[room].as_mut() {
+        if let Some(room) = self.rooms.get_mut(room).and_then(Option::as_mut) {
             room.waiting.push(peer);
         }
         self.stats.joins += 1;
@@ -129,7 +147,7 @@ impl Engine {
         Joined { session: id, participant: participant_id, answer }
     }
 
-    fn open_room(&mut self, now: Instant, key: (SchoolId, ConferenceId)) -> usize {
+    pub(crate) fn open_room(&mut self, now: Instant, key: (SchoolId, ConferenceId)) -> usize {
         if let Some(room) = self.room_by_key.get(&key) {
             return *room;
         }

@@ -17,6 +17,9 @@
 //! or the next input. Hand in a whole batch of received datagrams before draining: the packets of one frame then leave
 //! as one run per listener.
 //!
+//! A connection may also stand by ([`Engine::stand_by`]): handshake done, nothing sent, in no room, until its client says
+//! that it comes over from the node where it is now.
+//!
 //! What holds in a room (who waits, is muted, leads, raised a hand) is its [`state`]: registers that two nodes of one room
 //! exchange with [`Engine::room_changes`] and [`Engine::merge_room`]. `orders` lets moderators change it, `standing` brings
 //! the connections in line with it.
@@ -63,6 +66,7 @@ mod slot;
 mod source;
 mod speakers;
 mod srtp;
+mod standby;
 mod standing;
 pub mod state;
 mod stats;

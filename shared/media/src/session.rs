@@ -20,7 +20,7 @@ use crate::{
     twcc::Arrivals,
 };
 use schulhof_wire::{
-    id::SchoolId,
+    id::{ConferenceId, SchoolId},
     media::{self, Participant, PersonQuality, SourceKind, Tile},
 };
 use std::time::{Duration, Instant};
@@ -30,6 +30,8 @@ use std::time::{Duration, Instant};
 pub(crate) const STREAMS_MAX: usize = 32;
 /// Senders of RTCP: the streams and the receiver itself.
 const RTCP_SENDERS_MAX: usize = STREAMS_MAX + 8;
+/// The room of a connection that stands by: no room has this place.
+pub(crate) const NOWHERE: usize = usize::MAX;
 /// Messages on the control channel per second; a client sends a few when something is clicked.
 const CONTROLS_PER_S: u32 = 50;
 /// Retransmissions to one listener per second: a tenth of nine pictures.
@@ -66,7 +68,10 @@ pub(crate) struct Session {
     pub serial: u64,
     pub school: SchoolId,
     pub ticket: String,
+    /// [`NOWHERE`] while it stands by.
     pub room: usize,
+    /// The conference that it stands by for.
+    pub standby: Option<ConferenceId>,
     pub participant: Participant,
     pub standing: Standing,
     pub joined_at: Instant,
@@ -121,6 +126,7 @@ pub(crate) struct New {
     pub school: SchoolId,
     pub ticket: String,
     pub room: usize,
+    pub standby: Option<ConferenceId>,
     pub participant: Participant,
     pub agent: Agent,
     pub handshake: Handshake,
@@ -139,6 +145,7 @@ impl Session {
             school: new.school,
             ticket: new.ticket,
             room: new.room,
+            standby: new.standby,
             standing: Standing::new(new.participant.role),
             participant: new.participant,
             joined_at: now,

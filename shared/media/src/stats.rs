@@ -77,6 +77,8 @@ impl DropReason {
 pub struct Stats {
     /// Now in all rooms.
     pub participants: usize,
+    /// Connections that are kept ready for people who are at another node now.
+    pub standbys: usize,
     /// Rooms with at least one participant now.
     pub rooms: usize,
     pub joins: u64,

@@ -7,11 +7,11 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use schulhof_net::media::{Config, Handle, serve};
 use schulhof_placement::TicketKeys;
 use schulhof_wire::{
-    media::{JoinAnswer, Order, SDP_LEN_MAX, ToClient, ToNode},
+    media::{JoinAnswer, JoinRequest, Order, SDP_LEN_MAX, ToClient, ToNode},
     ticket::{Claims, MediaNode, MediaRole, NodeKind},
 };
 use std::{collections::BTreeMap, time::Duration};
-use support::{ANY, PATIENCE, claims, join, key, let_in, node, offer, request};
+use support::{ANY, PATIENCE, ask, claims, join, key, let_in, node, offer, request};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -249,6 +249,32 @@ async fn a_full_node_says_when_to_come_back() {
     assert_eq!((answer.status, problem.code.as_str()), (503, "full"));
     assert!(problem.retry_after_s.is_some());
     assert!(answer.head.contains("retry-after: "), "{}", answer.head);
+}
+
+#[tokio::test]
+async fn who_stands_by_takes_a_place_is_seen_by_nobody_and_comes_in_with_one_word() {
+    let node = node(2).await;
+    let anna = let_in(&node, "anna").await;
+    let mut socket = control(&node, &anna.session).await;
+    let request = JoinRequest { ticket: key(1).sign(&claims("ben")), offer: offer(), standby: true };
+    let ben: JoinAnswer = serde_json::from_str(&ask(&node, &request).await.body).unwrap();
+    let mut spare = control(&node, &ben.session).await;
+    next(&mut spare, |m| matches!(m, ToClient::Welcome { .. }).then_some(())).await;
+    let say = |message: &ToNode| Message::text(serde_json::to_string(message).unwrap());
+    spare.send(say(&ToNode::Ping { n: 1 })).await.unwrap();
+    let first = next(&mut spare, Some).await;
+    assert!(matches!(first, ToClient::Pong { n: 1 }), "{first:?}");
+    assert_eq!(join(&node, key(1).sign(&claims("cem")), offer()).await.problem().code, "full");
+    until_present(&node, 1).await;
+    let status = node.status(0);
+    assert_eq!((status.participants, status.standbys), (1, 1));
+
+    spare.send(say(&ToNode::Activate)).await.unwrap();
+    for socket in [&mut spare, &mut socket] {
+        next(socket, |m| matches!(m, ToClient::Roster { participants } if participants.len() == 2).then_some(())).await;
+    }
+    drop(spare);
+    until_present(&node, 1).await;
 }
 
 #[tokio::test]

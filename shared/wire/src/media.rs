@@ -28,6 +28,9 @@ pub struct JoinRequest {
     pub ticket: String,
     /// SDP offer.
     pub offer: String,
+    /// A connection that is kept ready at the ticket's other node: it enters the room with [`ToNode::Activate`] only.
+    #[serde(default)]
+    pub standby: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, TS)]
@@ -74,6 +77,8 @@ pub enum ToNode {
         camera: bool,
         screen: bool,
     },
+    /// The connection that stood by is the one in use from now on: enters the room. On others it does nothing.
+    Activate,
     /// The pictures that the page shows, most important first. What is not listed is not sent.
     /// Without any such message the node chooses: screen, moderator, active speakers, then the latest.
     View {
@@ -205,8 +210,8 @@ pub enum ToClient {
     Pong {
         n: u32,
     },
-    /// The node ends the connection: `draining`, `replaced`, `room-closed`, `removed`, `refused`, `idle`,
-    /// `transport-failed`.
+    /// The node ends the connection: `draining`, `replaced`, `room-closed`, `removed`, `refused`, `full`,
+    /// `idle`, `transport-failed`.
     Closing {
         reason: String,
     },

@@ -373,7 +373,11 @@ export type JoinRequest = { ticket: string,
 /**
  * SDP offer.
  */
-offer: string, };
+offer: string, 
+/**
+ * A connection that is kept ready at the ticket's other node: it enters the room with [`ToNode::Activate`] only.
+ */
+standby: boolean, };
 
 export type JoinAnswer = { 
 /**
@@ -470,7 +474,7 @@ export type PersonQuality = { participant: ParticipantId, quality: Quality, };
 /**
  * Client -> node.
  */
-export type ToNode = { "type": "publish", microphone: boolean, camera: boolean, screen: boolean, } | { "type": "view", tiles: Array<Tile>, } | { "type": "hand", raised: boolean, } | { "type": "unmute" } | { "type": "moderate", order: Order, } | { "type": "ping", n: number, };
+export type ToNode = { "type": "publish", microphone: boolean, camera: boolean, screen: boolean, } | { "type": "activate" } | { "type": "view", tiles: Array<Tile>, } | { "type": "hand", raised: boolean, } | { "type": "unmute" } | { "type": "moderate", order: Order, } | { "type": "ping", n: number, };
 
 /**
  * Node -> client.

@@ -96,9 +96,13 @@ interface Joined {
 export class FakeNodes implements NodeDoor {
   readonly down = new Map<string, 'unreachable' | 'refused' | 'blocked'>();
   readonly tries: string[] = [];
+  /** Joins that only stand by, by node. */
+  readonly standbys: string[] = [];
   readonly joined: Joined[] = [];
   /** Whether the node answers on the control channel. */
   hearing = true;
+  /** The same of one node alone. */
+  readonly silent = new Set<string>();
   participants: Participant[] = [];
   /** Who comes has to wait to be let in. */
   lobby = false;
@@ -107,26 +111,33 @@ export class FakeNodes implements NodeDoor {
 
   join(url: string, request: JoinRequest): Promise<JoinAnswer> {
     const node = url.replace('http://', '');
-    this.tries.push(node);
+    (request.standby ? this.standbys : this.tries).push(node);
     const down = this.down.get(node);
     if (down === 'unreachable') return Promise.reject(new Unreachable());
     if (down === 'refused') return Promise.reject(new ProblemError({ code: 'ticket-expired', status: 401, title: '' }));
     if (down === 'blocked') return Promise.reject(new ProblemError({ code: 'blocked', status: 403, title: '' }));
-    return Promise.resolve({ session: request.ticket, answer: 'answer', node, node_kind: node === 'box' ? 'box' : 'relay' });
+    return Promise.resolve({ session: `${request.ticket}${request.standby ? '/standby' : ''}`, answer: 'answer', node, node_kind: node === 'box' ? 'box' : 'relay' });
   }
 
   control(url: string, session: string, handlers: ControlHandlers): Control {
-    const joined: Joined = { node: url.replace('http://', ''), ticket: session, sent: [], handlers, closed: false };
+    const [ticket = '', standby] = session.split('/');
+    const joined: Joined = { node: url.replace('http://', ''), ticket, sent: [], handlers, closed: false };
     this.joined.push(joined);
     const me = `me-${this.joined.length}`;
-    queueMicrotask(() => {
-      handlers.onMessage({ type: 'welcome', you: me, node: joined.node, node_kind: 'box' });
+    const enter = () => {
       if (this.lobby) handlers.onMessage({ type: 'waiting' });
       else this.roster(joined, me);
+    };
+    queueMicrotask(() => {
+      handlers.onMessage({ type: 'welcome', you: me, node: joined.node, node_kind: 'box' });
+      if (!standby) enter();
     });
     return {
-      send: (message) => joined.sent.push(message),
-      heardAt: () => (this.hearing ? performance.now() : 0),
+      send: (message) => {
+        joined.sent.push(message);
+        if (message.type === 'activate') queueMicrotask(enter);
+      },
+      heardAt: () => (this.hearing && !this.silent.has(joined.node) ? performance.now() : 0),
       close: () => (joined.closed = true),
     };
   }

@@ -162,7 +162,8 @@ async fn admit(door: &Arc<Door>, request: Request) -> Result<JoinAnswer, Refusal
     let now_ms = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
     let claims = door.keys.verify(&request.ticket, now_ms, &door.name)?;
     let (reply, answer) = oneshot::channel();
-    let command = Command::Join { claims: Box::new(claims), offer: request.offer, reply };
+    let JoinRequest { offer, standby, .. } = request;
+    let command = Command::Join { claims: Box::new(claims), offer, standby, reply };
     door.commands.try_send(command).map_err(|_| Refusal::busy())?;
     // In a task of its own: a client that hangs up now still gets its channel, which then lapses in order.
     let channels = door.channels.clone();

@@ -28,6 +28,9 @@ pub struct Status {
     pub name: NodeName,
     pub pid: u32,
     pub participants: u32,
+    /// Connections that are kept ready for people at other nodes; not among the participants.
+    #[serde(default)]
+    pub standbys: u32,
     pub rooms: u32,
     /// Places reserved ahead; a box's media process knows of none, its box keeps the book.
     pub reserved: u32,
@@ -76,6 +79,7 @@ impl Meter {
             name: name.clone(),
             pid: std::process::id(),
             participants: engine.participants as u32,
+            standbys: engine.standbys as u32,
             rooms: engine.rooms as u32,
             reserved,
             participants_max,
@@ -86,6 +90,7 @@ impl Meter {
 
 struct Instruments {
     participants: Gauge,
+    standbys: Gauge,
     rooms: Gauge,
     streams: Gauge,
     /// In the order of the values in [`Self::set`].
@@ -135,6 +140,7 @@ impl Instruments {
     fn new() -> Self {
         Self {
             participants: gauge!("schulhof_media_participants"),
+            standbys: gauge!("schulhof_media_standbys"),
             rooms: gauge!("schulhof_media_rooms"),
             streams: gauge!("schulhof_media_tcp_open"),
             counters: Self::COUNTERS.into_iter().map(|name| counter!(name)).collect(),
@@ -147,6 +153,7 @@ impl Instruments {
 
     fn set(&self, engine: &Stats, sent: &SendStats, streams: &StreamStats) {
         self.participants.set(engine.participants as f64);
+        self.standbys.set(engine.standbys as f64);
         self.rooms.set(engine.rooms as f64);
         self.streams.set(streams.open as f64);
         let values: [u64; Self::COUNTERS.len()] = [

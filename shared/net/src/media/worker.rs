@@ -32,6 +32,7 @@ pub(super) enum Command {
     Join {
         claims: Box<Claims>,
         offer: String,
+        standby: bool,
         reply: oneshot::Sender<Result<(Joined, Arc<Mailbox>), JoinError>>,
     },
     Control {
@@ -151,8 +152,8 @@ impl Worker {
     fn take_commands(&mut self) -> bool {
         for _ in 0..COMMANDS_PER_TURN {
             match self.commands.try_recv() {
-                Ok(Command::Join { claims, offer, reply }) => {
-                    self.join(*claims, &offer, reply);
+                Ok(Command::Join { claims, offer, standby, reply }) => {
+                    self.join(*claims, &offer, standby, reply);
                     return true;
                 }
                 Ok(Command::Control { session, message }) => self.engine.control(Instant::now(), session, message),
@@ -170,9 +171,20 @@ impl Worker {
         true
     }
 
-    fn join(&mut self, claims: Claims, offer: &str, reply: oneshot::Sender<Result<(Joined, Arc<Mailbox>), JoinError>>) {
+    fn join(
+        &mut self,
+        claims: Claims,
+        offer: &str,
+        standby: bool,
+        reply: oneshot::Sender<Result<(Joined, Arc<Mailbox>), JoinError>>,
+    ) {
+        // Who stands by takes a place like everybody: it is there when it is needed.
         let joined = if (self.gate)(&claims, self.mailboxes.len()) {
-            self.engine.join(Instant::now(), claims, offer)
+            if standby {
+                self.engine.stand_by(Instant::now(), claims, offer)
+            } else {
+                self.engine.join(Instant::now(), claims, offer)
+            }
         } else {
             Err(JoinError::NodeFull)
         };

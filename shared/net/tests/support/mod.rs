@@ -124,7 +124,11 @@ pub async fn request(node: &Handle, head: &str, body: &str) -> Answer {
 }
 
 pub async fn join(node: &Handle, ticket: String, offer: String) -> Answer {
-    let body = serde_json::to_string(&JoinRequest { ticket, offer }).unwrap();
+    ask(node, &JoinRequest { ticket, offer, standby: false }).await
+}
+
+pub async fn ask(node: &Handle, join: &JoinRequest) -> Answer {
+    let body = serde_json::to_string(join).unwrap();
     request(
         node,
         "POST /media/join HTTP/1.1\r\norigin: https://elsewhere.example\r\ncontent-type: application/json",

@@ -1,14 +1,18 @@
 /**
  * A conference as one person has it, over all connections that it takes: ticket, join, and when the node is lost the
- * other one at once, then both in turn until it works or the person leaves. What was on (microphone, camera, screen,
- * hand) is on again after each join; the last pictures stay until new ones come.
+ * other one at once, over the connection that stands by there; without one a join, then both nodes in turn until it works
+ * or the person leaves. What was on (microphone, camera, screen, hand) is on again after each change; the last pictures
+ * stay until new ones come.
  */
 import { ProblemError, type Claims, type MediaNode, type Order, type Rules, type Stay, type TicketAnswer } from '../../protocol';
 import { Cell, type Readable } from '../cell';
 import { Hand } from './hand';
-import { Link, type NodeDoor, type Sent } from './link';
-import { AWAIT_MS, keyed, withAwaited } from './people';
+import { Link, type LinkOptions, type NodeDoor, type Sent } from './link';
+import { AWAIT_MS } from './people';
 import { missing } from './rules';
+import { keysById, shown, type Former } from './shown';
+import { snapshot } from './snapshot';
+import { Spare } from './spare';
 import {
   NO_RULES,
   NOBODY,
@@ -16,12 +20,10 @@ import {
   type ConferenceState,
   type Local,
   type Person,
-  type Quality,
-  type Shown,
   type Snapshot,
   type Wanted,
 } from './types';
-import { worse } from './watch';
+import { LOOK_EVERY_MS } from './watch';
 
 /** The first try at the other node is at once; then these, doubled, jittered. */
 const RETRY_MIN_MS = 250;
@@ -32,6 +34,11 @@ const STEADY_MS = 10_000;
 const FAILURES_PER_TICKET = 3;
 /** The box may be what is gone: a known ticket is not held up longer by it. */
 const TICKET_PATIENCE_MS = 3_000;
+/**
+ * So long a node may send nothing, not even an answer, while the one that stands by answers. Two looks: at the first both
+ * are asked.
+ */
+const SILENT_MS = 1.9 * LOOK_EVERY_MS;
 /** Of a queue's time; the box jitters it already. */
 const QUEUE_WAIT_MIN_MS = 500;
 
@@ -74,7 +81,7 @@ export class Conference {
   private viewSent = '';
   private link: Link | null = null;
   /** The connection before: its last pictures are shown until the next one has its own. */
-  private former: { link: Link; people: readonly Person[]; pictures: readonly Shown[] } | null = null;
+  private former: Former | null = null;
   private formerTimer: ReturnType<typeof setTimeout> | undefined;
   private granted: { ticket: string; claims: Claims } | null = null;
   private joins = 0;
@@ -82,10 +89,13 @@ export class Conference {
   private endLost: ((reason: string) => void) | null = null;
   private readonly now: () => number;
   private readonly wait: (ms: number) => Promise<void>;
+  private readonly spare: Spare;
 
   constructor(private readonly options: ConferenceOptions) {
     this.now = options.now ?? (() => performance.now());
     this.wait = options.wait ?? ((ms) => new Promise((resolve) => setTimeout(resolve, ms)));
+    const random = options.random ?? Math.random;
+    this.spare = new Spare({ onChange: () => this.show(), now: this.now, random, wait: this.wait });
   }
 
   get state(): Readable<ConferenceState> {
@@ -99,28 +109,16 @@ export class Conference {
     let standby = false;
     let failures = 0;
     while (!this.over) {
-      if (!(await this.haveTicket(failures))) return;
-      const { granted } = this;
-      if (!granted || this.over) return;
-      const node: MediaNode = (standby ? granted.claims.standby : null) ?? granted.claims.primary;
-      this.phase(this.joins === 0 && failures === 0 ? { at: 'joining' } : this.again(failures));
-      const link = this.makeLink(granted, node);
-      const lost = new Promise<string>((resolve) => (this.endLost = resolve));
-      try {
-        await link.open();
-      } catch (error) {
-        link.close();
-        if (this.over) return;
-        if (this.hopeless(error)) return;
+      const ready = this.spare.take();
+      const link: Link | null = ready ?? (await this.join(standby, failures));
+      if (this.over) return link?.close();
+      if (!link) {
         failures += 1;
         standby = !standby;
         await this.pause(failures);
         continue;
       }
-      if (this.over) {
-        link.close();
-        return;
-      }
+      const lost = new Promise<string>((resolve) => (this.endLost = resolve));
       this.adopt(link);
       if (link.isOver) this.endLost?.('lost at once');
       const since = this.now();
@@ -132,11 +130,30 @@ export class Conference {
       }
       if (this.now() - since >= STEADY_MS) failures = 0;
       this.freeze(link);
-      standby = node === granted.claims.primary;
+      if (this.spare.current) continue;
+      standby = link.node === this.granted?.claims.primary;
       this.phase(this.again(failures));
       // The first try at the other node is at once.
       if (failures > 0) await this.pause(failures);
       failures += 1;
+    }
+  }
+
+  /** @returns nothing: it did not work, or the conference is over */
+  private async join(standby: boolean, failures: number): Promise<Link | null> {
+    if (!(await this.haveTicket(failures))) return null;
+    const { granted } = this;
+    if (!granted || this.over) return null;
+    const node = (standby ? granted.claims.standby : null) ?? granted.claims.primary;
+    this.phase(this.joins === 0 && failures === 0 ? { at: 'joining' } : this.again(failures));
+    const link = this.makeLink(granted, node, (link, reason) => link === this.link && this.endLost?.(reason));
+    try {
+      await link.open();
+      return link;
+    } catch (error) {
+      link.close();
+      if (!this.over) this.hopeless(error);
+      return null;
     }
   }
 
@@ -186,25 +203,7 @@ export class Conference {
   }
 
   snapshot(): Snapshot {
-    const { phase, node, people } = this.cell.value;
-    const { link } = this;
-    const reading = link?.watch.reading ?? null;
-    return {
-      phase: phase.at,
-      node: node?.name ?? null,
-      nodeKind: node?.kind ?? null,
-      connection: link?.connection ?? 'none',
-      joins: this.joins,
-      participants: people
-        .filter((person) => !person.awaited)
-        .map(({ id, name, me, microphone, camera, screen, hand }) => {
-          const { perSecond, decoded } = link?.frames(id) ?? { perSecond: 0, decoded: 0 };
-          return { id, name, me, microphone, camera, screen, hand: hand !== null, framesPerSecond: perSecond, framesDecoded: decoded };
-        }),
-      audioEnergy: reading?.media.reduce((sum, stat) => sum + stat.audioEnergy, 0) ?? 0,
-      bytesReceived: reading?.bytesReceived ?? 0,
-      roundTripMs: reading?.roundTripMs ?? null,
-    };
+    return snapshot(this.cell.value, this.link, this.spare.current?.node.name ?? null, this.joins);
   }
 
   /** Gets a ticket when there is none that may still be good. @returns false when the conference cannot be joined */
@@ -257,24 +256,47 @@ export class Conference {
     return true;
   }
 
-  private makeLink(granted: { ticket: string; claims: Claims }, node: MediaNode): Link {
+  private makeLink(granted: { ticket: string; claims: Claims }, node: MediaNode, onLost: LinkOptions['onLost'], standby = false): Link {
     const { door, makePeer } = this.options;
     return new Link({
       door,
       makePeer,
       ...granted,
       node,
-      local: this.local,
+      local: standby ? NOTHING : this.local,
+      standby,
       now: this.now,
       onChange: (link) => link === this.link && this.show(),
-      onLost: (link, reason) => link === this.link && this.endLost?.(reason),
+      onLost,
+      onSilent: (link, since) => link === this.link && this.doubt(link, since),
     });
+  }
+
+  /** If the other node answers while this one does not, it is not one's own line that is dead. */
+  private doubt(link: Link, since: number): void {
+    const spare = this.spare.current;
+    if (!spare) return;
+    if (this.now() - since >= SILENT_MS && spare.heardAt > since + LOOK_EVERY_MS) link.lose('silent');
+    else spare.probe();
+  }
+
+  private seekSpare(link: Link): void {
+    const { granted } = this;
+    if (!granted) return;
+    const { primary, standby } = granted.claims;
+    const other = link.node.name === primary.name ? standby : primary;
+    this.spare.drop();
+    if (!other) return;
+    this.spare.seek((onLost) =>
+      this.makeLink(granted, other, (link, reason) => (link === this.link ? this.endLost?.(reason) : onLost()), true),
+    );
   }
 
   private adopt(link: Link): void {
     this.link = link;
     this.joins += 1;
     this.viewSent = '';
+    link.activate();
     // What changed while the connection opened.
     for (const kind of ['microphone', 'camera', 'screen'] as const) {
       link.replace(kind, this.local[kind]).catch(() => {});
@@ -286,6 +308,7 @@ export class Conference {
     clearTimeout(this.formerTimer);
     if (this.former) this.formerTimer = setTimeout(() => this.forgetFormer(), AWAIT_MS);
     this.show();
+    this.seekSpare(link);
   }
 
   /** The pictures of a lost connection stay as they are. */
@@ -306,39 +329,17 @@ export class Conference {
   private show(): void {
     const { link, former } = this;
     if (!link || this.over) return;
-    const present = keyed(link.participants, link.me);
-    const me = present.find((person) => person.me);
+    const state = shown(link, former);
+    const me = state.people.find((person) => person.me && !person.awaited);
     this.hand.follow(me);
     this.restoreRules(link, me);
-    const people = former ? withAwaited(present, former.people) : present;
-    const keyOf = new Map(present.map((person) => [person.id, person.key]));
-    const pictures: Shown[] = link.pictures.flatMap(({ participant, kind, stream, paused }) => {
-      const key = keyOf.get(participant);
-      return key === undefined ? [] : [{ key, kind, stream, paused }];
-    });
-    for (const old of former?.pictures ?? []) {
-      const person = people.find((person) => person.key === old.key);
-      const covered = pictures.some((picture) => picture.key === old.key && picture.kind === old.kind);
-      if (person && !covered && (person.awaited || person[old.kind])) pictures.push(old);
-    }
-    const speakers = link.speakers.flatMap(({ participant, level }): [string, number][] => {
-      const key = keyOf.get(participant);
-      return key === undefined ? [] : [[key, level]];
-    });
-    const qualities = link.qualities.flatMap(({ participant, quality }): [string, Quality][] => {
-      const key = keyOf.get(participant);
-      return key === undefined ? [] : [[key, quality]];
-    });
-    this.cell.update((state) => ({
+    this.cell.update((before) => ({
+      ...before,
       ...state,
       phase: link.waiting ? { at: 'waiting' } : { at: 'connected' },
       node: { name: link.node.name, kind: link.node.kind },
-      people,
-      pictures,
-      voices: link.voices,
-      speakers: new Map(speakers),
-      quality: worse(link.watch.quality, link.qualities.find(({ participant }) => participant === link.me)?.quality),
-      qualities: new Map(qualities),
+      // What stands by is silent, and plays already when it is needed.
+      voices: [...link.voices, ...(this.spare.current?.voices ?? [])],
       rules: link.rules,
       lobby: link.lobby,
       hand: this.hand.raised,
@@ -357,7 +358,7 @@ export class Conference {
   private sendView(): void {
     const { link, wanted } = this;
     if (!link || wanted === null) return;
-    const idOf = new Map(keyed(link.participants, link.me).map((person) => [person.key, person.id]));
+    const idOf = new Map([...keysById(link, this.former)].map(([id, key]) => [key, id]));
     const tiles = wanted.flatMap(({ key, kind, height }) => {
       const participant = idOf.get(key);
       return participant === undefined ? [] : [{ participant, kind, height }];
@@ -386,6 +387,7 @@ export class Conference {
     this.phase(phase);
     this.over = true;
     clearTimeout(this.formerTimer);
+    this.spare.drop();
     this.link?.close();
     this.former?.link.close();
     this.endLost?.('left');

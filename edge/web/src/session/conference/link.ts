@@ -1,6 +1,7 @@
 /**
  * One connection to one media node: a peer connection, its one offer and answer, and the control channel. Lives from a
- * join until it is lost or closed; it is never repaired, `Conference` makes the next one.
+ * join until it is lost or closed; it is never repaired, `Conference` makes the next one. It may stand by first: then it
+ * carries nothing until `activate`.
  */
 import type {
   Claims,
@@ -23,11 +24,11 @@ import type {
 } from '../../protocol';
 import { addTransceivers, askForLostVoice, type Transceivers } from './offer';
 import { NO_RULES, NOBODY, type Lobby, type Local, type Picture } from './types';
-import { read, Watch } from './watch';
+import { LOOK_EVERY_MS, read, Watch } from './watch';
 
 /** ICE and DTLS take tens of milliseconds in the building, a second on a bad line; then the other node is tried. */
 const CONNECT_TIMEOUT_MS = 6_000;
-const LOOK_EVERY_MS = 500;
+const TELL_EVERY_MS = 500;
 /** A node answers at once; whoever asked for a list is not to wait for ever. */
 const ATTENDANCE_TIMEOUT_MS = 5_000;
 
@@ -43,10 +44,13 @@ export interface LinkOptions {
   claims: Claims;
   node: MediaNode;
   local: Local;
+  standby: boolean;
   /** Something of the below changed. */
   onChange: (link: Link) => void;
   /** Once: the connection is of no use any more. The reason is for the log. */
   onLost: (link: Link, reason: string) => void;
+  /** At each look: since then nothing has come, and no answer from the node, which is just asked for one. */
+  onSilent: (link: Link, since: number) => void;
   now: () => number;
 }
 
@@ -79,9 +83,12 @@ export class Link {
   private control: Control | null = null;
   private timer: ReturnType<typeof setInterval> | undefined;
   private over = false;
+  private toldAt = 0;
+  private standsBy: boolean;
 
   constructor(private readonly options: LinkOptions) {
     this.node = options.node;
+    this.standsBy = options.standby;
     this.peer = options.makePeer();
     this.transceivers = addTransceivers(this.peer, options.local, options.claims);
     const streamOf = (slot: RTCRtpTransceiver) => new MediaStream([slot.receiver.track]);
@@ -99,10 +106,10 @@ export class Link {
 
   /** Joins; resolves when media can flow. Throws what the join threw, or an error of the connection. */
   async open(): Promise<void> {
-    const { door, node, ticket } = this.options;
+    const { door, node, ticket, standby } = this.options;
     await this.describe();
     const offer = this.peer.localDescription?.sdp ?? '';
-    const answer = await door.join(node.url, { ticket, offer }, this.ending.signal);
+    const answer = await door.join(node.url, { ticket, offer, standby }, this.ending.signal);
     this.ending.signal.throwIfAborted();
     this.control = door.control(node.url, answer.session, {
       onMessage: (message) => this.take(message),
@@ -112,7 +119,29 @@ export class Link {
     await this.connected();
     this.peer.oniceconnectionstatechange = () => this.judge();
     this.peer.onconnectionstatechange = () => this.judge();
+    if (!this.standsBy) this.beginLooking();
+  }
+
+  /** What stood by is the connection in use from now on; others are already. */
+  activate(): void {
+    if (!this.standsBy) return;
+    this.standsBy = false;
+    this.send({ type: 'activate' });
+    if (!this.over) this.beginLooking();
+  }
+
+  private beginLooking(): void {
     this.timer = setInterval(() => void this.look(), LOOK_EVERY_MS);
+  }
+
+  /** When the node was last heard on the control channel. */
+  get heardAt(): number {
+    return this.control?.heardAt() ?? 0;
+  }
+
+  /** Asks the node for a sign of life. */
+  probe(): void {
+    this.send({ type: 'ping', n: 0 });
   }
 
   /** A browser that does not let the offer be changed goes without repetitions of the voice. */
@@ -155,8 +184,20 @@ export class Link {
     if (this.over) return;
     const now = this.options.now();
     const nodeSilentMs = now - (this.control?.heardAt() ?? now);
-    if (this.watch.take(now, read(report), { sources: this.expectedSources(), nodeSilentMs })) this.lose('silent');
-    else this.options.onChange(this);
+    if (this.watch.take(now, read(report), { sources: this.expectedSources(), nodeSilentMs })) {
+      this.lose('silent');
+      return;
+    }
+    const since = this.watch.silentSince;
+    if (since !== null && nodeSilentMs >= LOOK_EVERY_MS) {
+      this.probe();
+      this.options.onSilent(this, Math.max(since, now - nodeSilentMs));
+    }
+    // What only the looks tell (how well it goes) needs no more.
+    if (now - this.toldAt >= TELL_EVERY_MS) {
+      this.toldAt = now;
+      this.options.onChange(this);
+    }
   }
 
   /** How many others send something that a slot here carries. */
@@ -267,7 +308,7 @@ export class Link {
     return { perSecond, decoded };
   }
 
-  private lose(reason: string): void {
+  lose(reason: string): void {
     if (this.over) return;
     this.stop();
     this.options.onLost(this, reason);

@@ -75,7 +75,7 @@ export interface ConferenceState {
   node: { name: NodeName; kind: NodeKind } | null;
   people: readonly Person[];
   pictures: readonly Shown[];
-  /** One per slot; who speaks in them changes. */
+  /** One per slot, also of the connection that stands by, which is silent; who speaks in them changes. */
   voices: readonly MediaStream[];
   /** Who is heard, by key, loudest first, with levels 0..127. */
   speakers: ReadonlyMap<string, number>;
@@ -110,6 +110,8 @@ export interface Snapshot {
   phase: ConferencePhase['at'];
   node: string | null;
   nodeKind: NodeKind | null;
+  /** At which a connection is kept ready. */
+  standby: string | null;
   connection: RTCPeerConnectionState | 'none';
   /** Successful joins since the page joined: 1 without any failover. */
   joins: number;

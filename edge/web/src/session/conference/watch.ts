@@ -4,6 +4,8 @@
  */
 import type { Quality } from './types';
 
+/** Between two looks. */
+export const LOOK_EVERY_MS = 200;
 /** Nothing received for this long while somebody should be heard or seen: the way is dead. */
 export const SILENCE_MAX_MS = 2_000;
 /** The same if only one other is there, who may have fallen silent alone while the node still answers. */
@@ -12,6 +14,10 @@ export const LONE_SILENCE_MAX_MS = 6_000;
 const NODE_SILENCE_MAX_MS = 1_600;
 /** A page that was frozen or throttled did not look; it must not take its own sleep for silence. */
 const NAP_MS = 1_500;
+/** The same where a moment counts: looks that came late say nothing about the node. */
+const DOZE_MS = 2.5 * LOOK_EVERY_MS;
+/** Voices that pause are sent every 400 ms, and the node's own reports each second. */
+const LULL_MS = 1_200;
 const LOSS_GOOD = 0.02;
 const LOSS_POOR = 0.08;
 const ROUND_TRIP_GOOD_MS = 150;
@@ -67,6 +73,9 @@ export class Watch {
   private last: Reading | null = null;
   private lastAt = 0;
   private heardAt = 0;
+  /** Anything at all, whoever should be heard. */
+  private cameAt = 0;
+  private calm = true;
   private rates = new Map<string, number>();
   private loss = 0;
 
@@ -79,10 +88,17 @@ export class Watch {
     if (!before || elapsed > NAP_MS || reading.bytesReceived !== before.bytesReceived || expected.sources === 0) {
       this.heardAt = now;
     }
+    if (!before || elapsed > DOZE_MS || reading.bytesReceived !== before.bytesReceived) this.cameAt = now;
+    this.calm = expected.sources === 0;
     if (before && elapsed > 0) this.measure(before, reading, elapsed);
     const silent = now - this.heardAt;
     if (silent < SILENCE_MAX_MS) return false;
     return expected.nodeSilentMs > NODE_SILENCE_MAX_MS || expected.sources > 1 || silent >= LONE_SILENCE_MAX_MS;
+  }
+
+  /** As of the last look: since then nothing has come, for long enough to ask whether the node is there. */
+  get silentSince(): number | null {
+    return this.lastAt - this.cameAt >= (this.calm ? LULL_MS : LOOK_EVERY_MS) ? this.cameAt : null;
   }
 
   private measure(before: Reading, now: Reading, elapsed: number): void {
@@ -97,7 +113,9 @@ export class Watch {
       lost += Math.max(0, stat.packetsLost - old.packetsLost);
     }
     const share = received + lost === 0 ? 0 : lost / (received + lost);
-    this.loss = 0.7 * this.loss + 0.3 * share;
+    // The same weight in a second, however often it is looked.
+    const keep = 0.5 ** (elapsed / 1_000);
+    this.loss = keep * this.loss + (1 - keep) * share;
   }
 
   get reading(): Reading | null {

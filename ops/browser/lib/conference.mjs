@@ -159,7 +159,9 @@ export const keepPeers = (person) =>
 /** Of the sound that each receiving stream has decoded, by stream. @returns {Promise<Record<string, number>>} */
 export const energies = (person) =>
   person.page.evaluate(async () => {
-    const report = [...(await window.peers.at(-1).getStats()).values()];
+    // The one that stands by sends nothing.
+    const peer = window.peers.findLast((peer) => peer.getSenders().some(({ track }) => track));
+    const report = [...(await peer.getStats()).values()];
     const streams = report.filter(({ type, kind }) => type === 'inbound-rtp' && kind === 'audio');
     return Object.fromEntries(streams.map(({ ssrc, totalAudioEnergy }) => [ssrc, totalAudioEnergy ?? 0]));
   });

@@ -70,7 +70,8 @@ export const prepareToCheat = ({ page }) =>
  */
 export const cheat = ({ page }) =>
   page.evaluate(async () => {
-    const peer = window.own.peers.at(-1);
+    // The one that stands by sends nothing.
+    const peer = window.own.peers.findLast((peer) => peer.getSenders().some(({ track }) => track));
     const sender = peer.getSenders().find(({ track }) => track?.kind === 'audio');
     sender.track.enabled = true;
     for (const socket of window.own.sockets) {

@@ -34,6 +34,7 @@ export const CLASSES = {
  * @property {'de' | 'en'} [language]
  * @property {'light' | 'dark'} [theme]
  * @property {{ width: number, height: number }} [viewport]
+ * @property {boolean} [bypassCSP] for what a test puts into the page
  */
 
 export class Person {
@@ -64,8 +65,9 @@ export class Person {
    * @param {string} url
    * @param {Options & { name?: string }} [options]
    */
-  static async visit(browser, url, { name = 'a visitor', language = 'de', theme = 'light', viewport } = {}) {
+  static async visit(browser, url, { name = 'a visitor', language = 'de', theme = 'light', viewport, bypassCSP = false } = {}) {
     const context = await browser.newContext({
+      bypassCSP,
       colorScheme: theme,
       locale: 'de-DE',
       timezoneId: 'Europe/Berlin',

@@ -37,14 +37,17 @@ function picture(look, width, height) {
   return Buffer.concat(parts);
 }
 
-/** WAV, mono, 16 bit: beeps of a quarter second with pauses, since noise suppression takes a steady tone away. @param {number} pitchHz */
-function beep(pitchHz) {
+/**
+ * WAV, mono, 16 bit: beeps of a quarter second with pauses, since noise suppression takes a steady tone away.
+ * @param {number} pitchHz @param {boolean} steady for a page without noise suppression
+ */
+function beep(pitchHz, steady) {
   const samples = RATE_HZ;
   const data = Buffer.alloc(samples * 2);
   for (let n = 0; n < samples; n += 1) {
     const inBeep = n % (RATE_HZ / 2);
-    if (inBeep >= RATE_HZ / 4) continue;
-    const fade = Math.min(1, inBeep / 480, (RATE_HZ / 4 - inBeep) / 480);
+    if (!steady && inBeep >= RATE_HZ / 4) continue;
+    const fade = steady ? 1 : Math.min(1, inBeep / 480, (RATE_HZ / 4 - inBeep) / 480);
     data.writeInt16LE(Math.round(12_000 * fade * Math.sin((2 * Math.PI * pitchHz * n) / RATE_HZ)), n * 2);
   }
   const head = Buffer.alloc(44);
@@ -67,13 +70,14 @@ function beep(pitchHz) {
  * Files for one look, and the flags that make Chromium use them. `close` removes them.
  * @param {typeof LOOKS[number]} look
  * @param {{ width: number, height: number }} size
+ * @param {{ steady?: boolean }} [sound]
  */
-export function sources(look, { width, height }) {
+export function sources(look, { width, height }, { steady = false } = {}) {
   const dir = mkdtempSync(join(tmpdir(), 'schulhof-sources-'));
   const video = join(dir, `${look.colour}.y4m`);
   const audio = join(dir, `${look.colour}.wav`);
   writeFileSync(video, picture(look, width, height));
-  writeFileSync(audio, beep(look.pitchHz));
+  writeFileSync(audio, beep(look.pitchHz, steady));
   return {
     args: [`--use-file-for-fake-video-capture=${video}`, `--use-file-for-fake-audio-capture=${audio}`],
     close: () => rmSync(dir, { recursive: true, force: true }),

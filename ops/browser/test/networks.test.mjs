@@ -73,7 +73,7 @@ suite('networks', (suite) => {
   /** Protocols of both ends of the pair that media takes. */
   const selected = (person) =>
     person.page.evaluate(async () => {
-      const report = await window.peers.at(-1).getStats();
+      const report = await window.peers.findLast((peer) => peer.getSenders().some(({ track }) => track)).getStats();
       const stats = [...report.values()];
       const transport = stats.find(({ type }) => type === 'transport');
       const pair = report.get(transport?.selectedCandidatePairId) ?? stats.find(({ selected }) => selected);

@@ -1,8 +1,9 @@
 //! The core's log beside etcd, on the same disk in the same run: three nodes each, as processes, taking turns.
 //!
-//! A client is a closed loop with one operation outstanding. Of ours, four loops share a box's connection (as browsers
-//! do): operations of messages over the sync door (QUIC, mutual TLS), acknowledged when they are committed by a majority
+//! A client is a closed loop with one operation outstanding. Of ours, several share a box's connection, as browsers
+//! do: operations of messages over the sync door (QUIC, mutual TLS), acknowledged when they are committed by a majority
 //! and applied to the school's state. Of etcd: puts of new keys over gRPC without TLS to its leader, on as many connections.
+//! How many boxes the clients share decides how many operations go together; the table says it.
 //! Both clients are in this process; its share of the processors is in the table, as it takes from both alike.
 //!
 //! Beside them stands the disk alone: one thread that appends as many bytes and syncs.
@@ -41,6 +42,9 @@ pub struct Args {
     /// Numbers of clients
     #[arg(long, value_delimiter = ',', default_values_t = [1, 100])]
     clients: Vec<usize>,
+    /// Numbers of boxes that the clients share (of each those that are not more than the clients)
+    #[arg(long, value_delimiter = ',', default_values_t = [4, 25])]
+    boxes: Vec<usize>,
     /// Turns of each system per number of clients
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -61,6 +65,7 @@ pub struct Args {
 /// Measures and prints.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     ensure!(args.clients.iter().all(|clients| (1..=1_000).contains(clients)), "--clients: 1 to 1000 each");
+    ensure!(args.boxes.iter().all(|boxes| (1..=200).contains(boxes)), "--boxes: 1 to 200 each");
     ensure!(args.rounds > 0 && args.seconds > 0, "--rounds and --seconds: 1 or more");
     let folder = disk::folder(args.dir.as_deref())?;
     let runtime = tokio::runtime::Runtime::new()?;
@@ -85,18 +90,34 @@ fn plan(groups: u32, schools: usize) -> anyhow::Result<Plan> {
     })
 }
 
+/// What a row is measured with: clients, and the boxes that they share.
+fn shapes(args: &Args) -> Vec<(usize, usize)> {
+    let mut shapes = Vec::new();
+    for &clients in &args.clients {
+        for &boxes in &args.boxes {
+            let shape = (clients, boxes.min(clients));
+            if !shapes.contains(&shape) {
+                shapes.push(shape);
+            }
+        }
+    }
+    shapes
+}
+
 async fn measure(args: &Args, folder: &std::path::Path) -> anyhow::Result<Report> {
-    let clients_max = args.clients.iter().copied().max().unwrap_or(1);
+    let shapes = shapes(args);
+    let boxes_max = shapes.iter().map(|(_, boxes)| *boxes).max().unwrap_or(1);
     let etcd = etcd::Cluster::start(&folder.join("etcd")).await?;
     let program = cluster::product(args.bin.as_deref())?;
-    let core =
-        Cluster::start(plan(args.groups, ours::boxes(clients_max))?, &program, Some(folder.join("core"))).await?;
+    let core = Cluster::start(plan(args.groups, boxes_max)?, &program, Some(folder.join("core"))).await?;
     let core_pids = || (0..CORES).filter_map(|n| core.core(n).pid()).collect();
-    let puts = etcd::Puts::connect(etcd.leader().await?, ours::boxes(clients_max)).await?;
-    let submissions = ours::Submissions::connect(&core, clients_max).await?;
+    let leader = etcd.leader().await?;
+    let connected = ours::Boxes::connect(&core).await?;
     let mut report = Report::new(args.groups);
     let turn = Duration::from_secs(args.seconds);
-    for &clients in &args.clients {
+    for (clients, boxes) in shapes {
+        let puts = etcd::Puts::connect(leader, boxes).await?;
+        let people = connected.people(clients, boxes)?;
         let (mut theirs, mut own, mut bare) = (Measured::default(), Measured::default(), Measured::default());
         for round in 0..args.rounds {
             // Who is first changes too.
@@ -104,7 +125,7 @@ async fn measure(args: &Args, folder: &std::path::Path) -> anyhow::Result<Report
                 tokio::time::sleep(PAUSE).await;
                 let round_of = |pids| Round { clients, warm_up: WARM_UP, turn, pids };
                 if (round % 2 == 0) == second {
-                    own.add(measure::round(&submissions, &round_of(core_pids())).await?);
+                    own.add(measure::round(&people, &round_of(core_pids())).await?);
                 } else {
                     theirs.add(measure::round(&puts, &round_of(etcd.pids())).await?);
                 }
@@ -113,9 +134,10 @@ async fn measure(args: &Args, folder: &std::path::Path) -> anyhow::Result<Report
             let at = folder.join("bare");
             bare.add(tokio::task::spawn_blocking(move || disk::appends(&at, OPERATION_LEN, turn / 4)).await??);
         }
-        for row in
-            [Row::new("fdatasync", 1, bare), Row::new("etcd", clients, theirs), Row::new("schulhof", clients, own)]
+        for (system, clients, boxes, measured) in
+            [("fdatasync", 1, 0, bare), ("etcd", clients, boxes, theirs), ("schulhof", clients, boxes, own)]
         {
+            let row = report::Shared { boxes, row: Row::new(system, clients, measured) };
             if !args.json {
                 report.print_row(&row);
             }

@@ -1,4 +1,5 @@
-//! Boxes at the sync door: a connection per school, and on it a few people who each post one message after the other.
+//! Boxes at the sync door: a connection per school, and behind it people who each post one message after the other. As a
+//! box of the product does, each has a few batches on the way, and what is posted meanwhile goes together in the next.
 
 use super::OPERATION_LEN;
 use crate::{
@@ -26,29 +27,22 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-/// Loops that share a box: as many as a box has batches on the way.
-const LOOPS_PER_BOX: usize = 4;
+/// Batches that a box has on the way, as the product's (`schulhof_sync`).
+const WINDOW_BATCHES: usize = 4;
+/// Operations of a batch, and posted ones that wait for the next.
+const BATCH_LEN_MAX: usize = 256;
 const CONNECT_MAX: Duration = Duration::from_secs(30);
 const RETRY_EVERY: Duration = Duration::from_millis(100);
 const TEACHER: &str = "t-weber";
 const ROOM: &str = "r-lehrer";
 
-/// Boxes for so many clients.
-pub fn boxes(clients: usize) -> usize {
-    clients.div_ceil(LOOPS_PER_BOX)
-}
-
 type Asked = (EncodedOperation, oneshot::Sender<()>);
 
 /// All boxes, connected for the whole run.
-pub struct Submissions {
-    boxes: Vec<mpsc::Sender<Asked>>,
-    /// Of each client's device: its last number, over all turns.
-    numbers: Vec<Arc<AtomicU64>>,
-}
+pub struct Boxes(Vec<mpsc::Sender<Asked>>);
 
-impl Submissions {
-    pub async fn connect(core: &Cluster, clients: usize) -> anyhow::Result<Self> {
+impl Boxes {
+    pub async fn connect(core: &Cluster) -> anyhow::Result<Self> {
         let mut boxes = Vec::new();
         let nodes: Vec<(NodeName, SocketAddr)> = core.cores()?.into_iter().map(|core| (core.name, core.addr)).collect();
         for school in core.plan.schools.iter().map(|school| &school.id) {
@@ -57,37 +51,42 @@ impl Submissions {
             core.seed(school, beginning).await?;
             let endpoint = endpoint(core, school)?;
             let line = Line { endpoint, nodes: nodes.clone(), school: school.clone(), cursor };
-            let (asks, asked) = mpsc::channel(LOOPS_PER_BOX);
+            let (asks, asked) = mpsc::channel(BATCH_LEN_MAX);
             tokio::spawn(async move {
                 if let Err(e) = line.serve(asked).await {
                     eprintln!("a box cannot go on: {e:#}");
                 }
             });
+            let room = Body::RoomCreate { room: RoomId::new(ROOM)?, name: "Lehrer".into(), members: Vec::new() };
+            Posting { device: DeviceId::new("d-room")?, asks: asks.clone(), number: Arc::default() }.post(room).await?;
             boxes.push(asks);
         }
-        let submissions = Self { boxes, numbers: (0..clients).map(|_| Arc::default()).collect() };
-        // The first client of each box makes the room.
-        for number in 0..submissions.boxes.len().min(clients) {
-            let body = Body::RoomCreate { room: RoomId::new(ROOM)?, name: "Lehrer".into(), members: Vec::new() };
-            submissions.client(number).post(body).await?;
-        }
-        Ok(submissions)
+        Ok(Self(boxes))
+    }
+
+    /// So many people, evenly behind the first of these boxes.
+    pub fn people(&self, clients: usize, boxes: usize) -> anyhow::Result<People> {
+        let person = |number: usize| {
+            let device = DeviceId::new(format!("d-{boxes}-{clients}-{number}"))?;
+            Ok(Posting { device, asks: self.0[number % boxes].clone(), number: Arc::default() })
+        };
+        Ok(People((0..clients).map(person).collect::<anyhow::Result<_>>()?))
     }
 }
 
-impl System for Submissions {
+/// People at their boxes, for all turns of a row: a device goes on with its numbers.
+pub struct People(Vec<Posting>);
+
+impl System for People {
     type Client = Posting;
 
     fn client(&self, number: usize) -> Posting {
-        Posting {
-            device: DeviceId::new(format!("d-{number}")).expect("letters and digits"),
-            asks: self.boxes[number % self.boxes.len()].clone(),
-            number: self.numbers[number].clone(),
-        }
+        self.0[number].clone()
     }
 }
 
 /// One person's device.
+#[derive(Clone)]
 pub struct Posting {
     device: DeviceId,
     asks: mpsc::Sender<Asked>,
@@ -196,28 +195,33 @@ impl Line {
 
     /// Until nobody asks any more. When the lead moves, what waits is sent again there: it counts once.
     async fn serve(mut self, mut asked: mpsc::Receiver<Asked>) -> anyhow::Result<()> {
-        let mut open: BTreeMap<u64, Asked> = BTreeMap::new();
+        let mut open: BTreeMap<u64, Vec<Asked>> = BTreeMap::new();
         let mut last_batch = 0;
+        let mut next = Vec::new();
         loop {
             let mut session = self.session().await?;
-            for (&batch, (operation, _)) in &open {
-                session.writer.write(&ToCore::Submit { batch, operations: vec![operation.clone()] }).await?;
+            for (&batch, asked) in &open {
+                session.writer.write(&submit(batch, asked)).await?;
             }
             loop {
+                let may_send = open.len() < WINDOW_BATCHES;
                 tokio::select! {
-                    next = asked.recv(), if open.len() < LOOPS_PER_BOX => {
-                        let Some(next) = next else { return Ok(()) };
+                    count = asked.recv_many(&mut next, BATCH_LEN_MAX), if may_send => {
+                        if count == 0 {
+                            return Ok(());
+                        }
                         last_batch += 1;
-                        let submit = ToCore::Submit { batch: last_batch, operations: vec![next.0.clone()] };
-                        open.insert(last_batch, next);
-                        if session.writer.write(&submit).await.is_err() {
+                        let frame = submit(last_batch, &next);
+                        open.insert(last_batch, std::mem::take(&mut next));
+                        if session.writer.write(&frame).await.is_err() {
                             break;
                         }
                     }
                     frame = session.reader.read() => match frame {
                         Ok(Some(ToBox::Committed { batch })) => {
-                            let (_, done) = open.remove(&batch).context("a batch that is not open")?;
-                            let _ = done.send(());
+                            for (_, done) in open.remove(&batch).context("a batch that is not open")? {
+                                let _ = done.send(());
+                            }
                         }
                         Ok(Some(ToBox::Entries { entries })) => {
                             if let Some(reason) = entries.iter().find_map(|entry| entry.rejected.as_ref()) {
@@ -227,9 +231,8 @@ impl Line {
                         }
                         Ok(Some(ToBox::Busy { batch, retry_after_ms })) => {
                             tokio::time::sleep(Duration::from_millis(retry_after_ms.into())).await;
-                            let (operation, _) = open.get(&batch).context("a batch that is not open")?;
-                            let submit = ToCore::Submit { batch, operations: vec![operation.clone()] };
-                            if session.writer.write(&submit).await.is_err() {
+                            let again = submit(batch, open.get(&batch).context("a batch that is not open")?);
+                            if session.writer.write(&again).await.is_err() {
                                 break;
                             }
                         }
@@ -241,4 +244,8 @@ impl Line {
             }
         }
     }
+}
+
+fn submit(batch: u64, asked: &[Asked]) -> ToCore {
+    ToCore::Submit { batch, operations: asked.iter().map(|(operation, _)| operation.clone()).collect() }
 }

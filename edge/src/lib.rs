@@ -19,6 +19,7 @@
 //! - [`door`]: HTTP: who may, within which limits, in which form; [`serve`]: the listener under it
 //! - [`link`]: the way to the core, over a line of [`dial`] to whichever of the [`nodes`] leads
 //! - [`placement`]: where a conference goes, and its tickets; [`media`]: the process that carries it
+//! - [`mod@import`]: lists of the school's people, and what they would change
 //! - [`gateway`]: the same doors for many schools, in the cloud
 //! - [`enrol`]: the box's certificate
 //! - [`session`], [`clock`], [`mod@stop`], [`app`]: what the parts share
@@ -32,6 +33,7 @@ pub mod dial;
 pub mod door;
 pub mod enrol;
 pub mod gateway;
+pub mod import;
 pub mod link;
 pub mod live;
 pub mod media;

@@ -10,6 +10,7 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, HeaderValue, header, request::Parts},
 };
+use schulhof_school::view;
 use schulhof_wire::{pass::PassClaims, ticket::NodeKind};
 use std::sync::Arc;
 
@@ -71,21 +72,35 @@ pub struct SignedIn {
     pub session: Session,
 }
 
+/// The same, also with a first password that was not changed yet.
+pub struct AnySession(pub SignedIn);
+
 impl FromRequestParts<Arc<App>> for SignedIn {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+        let AnySession(signed_in) = AnySession::from_request_parts(parts, app).await?;
+        let account = signed_in.session.account.clone();
+        let first = app.store.read_async(move |snapshot| view::has_first_password(&snapshot.kv(), &account));
+        if first.await? { Err(Refusal::password_first()) } else { Ok(signed_in) }
+    }
+}
+
+impl FromRequestParts<Arc<App>> for AnySession {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
         let now_ms = unix_ms();
         if let Some(claims) = parts.extensions.get::<Arc<PassClaims>>() {
             let (key, session) = by_pass(app, claims, now_ms).await?;
-            return Ok(Self { key, session });
+            return Ok(Self(SignedIn { key, session }));
         }
         let found = app.cookie.key(&parts.headers).and_then(|key| Some((key, app.store.sessions().get(&key, now_ms)?)));
         let (key, session) = found.ok_or_else(Refusal::not_signed_in)?;
         if now_ms.saturating_sub(session.seen_ms) > TOUCH_EVERY_MS {
             app.store.touch_session(key, now_ms);
         }
-        Ok(Self { key, session })
+        Ok(Self(SignedIn { key, session }))
     }
 }
 

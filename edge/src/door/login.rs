@@ -5,10 +5,13 @@ use crate::{
     clock::unix_ms,
     door::{
         body::Json,
-        cookie::SignedIn,
+        cookie::{AnySession, SignedIn},
+        import::once,
+        limit::TooManyTries,
         password::{Overloaded, PASSWORD_LEN_MAX},
         problem::Refusal,
     },
+    import::plan::role_name,
     session::{Session, SessionKey, Token},
     store::{OpenSession, WriteError},
 };
@@ -18,16 +21,21 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use schulhof_school::{Role, view};
+use schulhof_school::{Body, view};
 use schulhof_wire::{
     LogIndex,
     api::{LoginRequest, SessionView},
+    import::PasswordRequest,
     pass::PassClaims,
 };
 use std::{net::SocketAddr, sync::Arc};
 
 /// Longest login in bytes; a longer one belongs to nobody.
 const LOGIN_LEN_MAX: usize = 120;
+/// Shortest new password.
+const PASSWORD_CHARS_MIN: usize = 8;
+/// Parts of a name that are longer must not stand in a password: shorter ones stand in many words.
+const NAME_PART_LEN: usize = 4;
 
 /// `POST /api/login`
 pub async fn login(
@@ -41,10 +49,7 @@ pub async fn login(
         return Err(wrong_credentials());
     }
     let tried = app.limits.lock().try_login(app.clock.now_ms(), &login, peer.ip());
-    tried.map_err(|too_many| {
-        let title = "Too many wrong passwords for this login or from this address.";
-        Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too-many-tries", title).retry_after(too_many.retry_after_s)
-    })?;
+    tried.map_err(too_many_tries)?;
 
     let name = login.clone();
     let read = app.store.read_async(move |snapshot| (snapshot.head(), view::credentials(&snapshot.kv(), &name)));
@@ -106,8 +111,68 @@ pub async fn logout(
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, app.cookie.clear())]).into_response())
 }
 
+/// `POST /api/password`: the own one. All sessions with the old one end; this browser gets a new one.
+pub async fn password(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    AnySession(user): AnySession,
+    Json(request): Json<PasswordRequest>,
+) -> Result<Response, Refusal> {
+    let account = user.session.account;
+    let id = account.clone();
+    let known = app.store.read_async(move |snapshot| {
+        let kv = snapshot.kv();
+        view::account(&kv, &id).and_then(|known| view::credentials(&kv, &known.login))
+    });
+    let known = known.await?.filter(|known| !known.locked).ok_or_else(Refusal::not_signed_in)?;
+    app.limits.lock().try_login(app.clock.now_ms(), &known.login, peer.ip()).map_err(too_many_tries)?;
+    let fits = request.old.len() <= PASSWORD_LEN_MAX
+        && app
+            .passwords
+            .verify(request.old.clone(), Some(known.password))
+            .await
+            .map_err(|Overloaded| Refusal::busy())?;
+    if !fits {
+        return Err(Refusal::new(StatusCode::FORBIDDEN, "wrong-password", "The old password is another one."));
+    }
+    app.limits.lock().succeeded(&known.login, peer.ip());
+    if let Some(why) = weakness(&request, &known.login, &known.name) {
+        return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "weak-password", why));
+    }
+    let hashed = app.passwords.hash(request.new).await.map_err(|Overloaded| Refusal::busy())?;
+    let session = Session::new(account.clone(), &hashed, unix_ms());
+    once(&app, "password", account.clone(), Body::AccountPassword { account, password: hashed }).await?;
+    let token = Token::generate();
+    let key = SessionKey::of(token.as_str());
+    if !app.store.open_session(OpenSession { key, session, replaces: None, kept: true }).await? {
+        // Locked, or changed once more at the same moment.
+        return Err(Refusal::not_signed_in());
+    }
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, app.cookie.set(&token))]).into_response())
+}
+
+/// Why a new password will not do: length is what counts (NIST SP 800-63B), and that it is not what others know.
+fn weakness(request: &PasswordRequest, login: &str, name: &str) -> Option<&'static str> {
+    let new = request.new.to_lowercase();
+    let known = |word: &str| word.chars().count() >= NAME_PART_LEN && new.contains(&word.to_lowercase());
+    if request.new.chars().count() < PASSWORD_CHARS_MIN {
+        Some("A password has at least 8 characters.")
+    } else if request.new.len() > PASSWORD_LEN_MAX {
+        Some("A password has at most 1024 bytes.")
+    } else if request.new == request.old {
+        Some("The new password is the old one.")
+    } else if new.contains(login) || name.split([' ', '-']).any(known) {
+        Some("The password must not contain the login or the name.")
+    } else {
+        None
+    }
+}
+
 /// `GET /api/session`
-pub async fn session(State(app): State<Arc<App>>, signed_in: SignedIn) -> Result<Answer<SessionView>, Refusal> {
+pub async fn session(
+    State(app): State<Arc<App>>,
+    AnySession(signed_in): AnySession,
+) -> Result<Answer<SessionView>, Refusal> {
     let SignedIn { key, session } = signed_in;
     session_view(&app, &key, &session).await?.map(Answer).ok_or_else(Refusal::not_signed_in)
 }
@@ -119,23 +184,24 @@ async fn session_view(app: &App, key: &SessionKey, session: &Session) -> Result<
         view::account(&kv, &account).map(|account| (account, view::school_name(&kv)))
     });
     let Some((account, school_name)) = read.await? else { return Ok(None) };
-    let role = match account.role {
-        Role::Pupil => "pupil",
-        Role::Teacher => "teacher",
-        Role::Admin => "admin",
-    };
     Ok(Some(SessionView {
         account: account.account,
         login: account.login,
         name: account.name,
-        role: role.to_owned(),
+        role: role_name(account.role).to_owned(),
         school: app.site.school.clone(),
         school_name,
         served_by: app.site.name.clone(),
         served_by_kind: app.site.kind,
         core_online: app.store.is_online(),
+        must_change_password: account.first_password,
         gateway: app.passes.as_ref().map(|passes| passes.give(&app.site.school, key, session, unix_ms())),
     }))
+}
+
+fn too_many_tries(too_many: TooManyTries) -> Refusal {
+    let title = "Too many wrong passwords for this login or from this address.";
+    Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too-many-tries", title).retry_after(too_many.retry_after_s)
 }
 
 fn wrong_credentials() -> Refusal {

@@ -8,6 +8,7 @@ mod body;
 mod cookie;
 mod events;
 mod guard;
+mod import;
 mod limit;
 mod login;
 mod operations;
@@ -20,6 +21,7 @@ mod ticket;
 
 pub use cookie::CookieName;
 pub use guard::Guard;
+pub use import::Plans;
 pub use limit::LoginLimits;
 pub use page::page;
 pub use pass::{Passes, shown};
@@ -40,6 +42,10 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/login", post(login::login))
         .route("/api/logout", post(login::logout))
         .route("/api/session", get(login::session))
+        .route("/api/password", post(login::password))
+        .route("/api/imports", get(import::list).post(import::read_list))
+        .route("/api/imports/{import}/apply", post(import::apply))
+        .route("/api/imports/{import}/undo", post(import::undo))
         .route("/api/people", get(read::people))
         .route("/api/groups", get(read::groups))
         .route("/api/rooms", get(read::rooms))

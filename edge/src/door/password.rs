@@ -12,6 +12,7 @@ use tokio::{sync::Semaphore, time::Instant};
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
+const MEMORY_KIB_RANDOM: u32 = 256;
 /// Hashes of other strengths are verified as long as they cannot be used to exhaust the box.
 const MEMORY_KIB_MAX: u32 = 64 * 1024;
 const PASSES_MAX: u32 = 4;
@@ -113,6 +114,17 @@ impl Passwords {
         });
         Ok(verified.await.unwrap_or(false))
     }
+
+    /// [`hash`] in the same queue.
+    pub async fn hash(&self, password: String) -> Result<String, Overloaded> {
+        let _place = self.waiting.clone().try_acquire_owned().map_err(|_| Overloaded)?;
+        let permit = self.running.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let hashed = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            hash(password.as_bytes())
+        });
+        hashed.await.map_err(|_| Overloaded)
+    }
 }
 
 async fn give_back(memories: Arc<Mutex<Memories>>) {
@@ -134,7 +146,17 @@ impl Default for Passwords {
 
 /// A new hash in PHC form, with a random salt.
 pub fn hash(password: &[u8]) -> String {
-    let params = Params::new(MEMORY_KIB, PASSES, LANES, None).expect("the parameters are in range");
+    hash_with(password, MEMORY_KIB, PASSES)
+}
+
+/// The same for a password of 59 random bits, which nobody guesses however little a try costs: a list of two thousand people
+/// has as many, and a box must hash them while somebody waits.
+pub fn hash_random(password: &[u8]) -> String {
+    hash_with(password, MEMORY_KIB_RANDOM, 1)
+}
+
+fn hash_with(password: &[u8], memory_kib: u32, passes: u32) -> String {
+    let params = Params::new(memory_kib, passes, LANES, None).expect("the parameters are in range");
     let salt: [u8; 16] = rand::random();
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     let hash: PasswordHash = argon2.hash_password_with_salt(password, &salt).expect("salt and length are in range");

@@ -30,6 +30,11 @@ impl Refusal {
         Self::new(StatusCode::UNAUTHORIZED, "not-signed-in", "There is no valid session: sign in first.")
     }
 
+    pub fn password_first() -> Self {
+        let title = "The first password must be changed before anything else.";
+        Self::new(StatusCode::FORBIDDEN, "password-first", title)
+    }
+
     pub fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", "There is nothing at this address.")
     }

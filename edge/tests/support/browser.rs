@@ -99,6 +99,11 @@ impl Browser {
         self.send(Request::get(path).body(Body::empty()).unwrap()).await
     }
 
+    pub async fn put(&self, path: &str) -> Answer {
+        let request = Request::put(path).header(header::ORIGIN, "http://localhost:8080");
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         self.post_text(path, body.to_string()).await
     }

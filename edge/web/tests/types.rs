@@ -3,7 +3,7 @@
 //! `UPDATE_TYPES=1 cargo test -p schulhof-web` writes `src/protocol/types.ts` anew.
 
 use schulhof_school::{op, view};
-use schulhof_wire::{api, id, live, media, pass, problem, ticket};
+use schulhof_wire::{api, id, import, live, media, pass, problem, ticket};
 use std::{fmt::Write, fs, path::Path};
 use ts_rs::{Config, TS};
 
@@ -53,6 +53,7 @@ fn types_are_current() {
         op::Role,
         op::GroupKind,
         op::Attachment,
+        op::PeopleChange,
         op::Body,
         view::RoomKind,
         view::PersonView,
@@ -79,6 +80,18 @@ fn types_are_current() {
         api::UploadAnswer,
         api::UploadProgress,
         api::TicketAnswer,
+        import::ListField,
+        import::ListColumn,
+        import::ListFormat,
+        import::NewPerson,
+        import::ChangedPerson,
+        import::Leaver,
+        import::ListProblem,
+        import::ImportPlan,
+        import::FirstPassword,
+        import::ImportDone,
+        import::ImportView,
+        import::PasswordRequest,
         live::Event<Room, Message, Conference>,
         live::Command,
         media::ParticipantId,

@@ -3,15 +3,17 @@
 
 mod account;
 pub mod conference;
+mod import;
 mod message;
 mod room;
 
 use crate::{
     apply::{Change, Position},
+    key,
     op::{Body, Operation},
     reject::Reject,
-    rule,
-    store::KvMut,
+    rule::{self, Acting},
+    store::{Kv, KvMut},
 };
 
 /// Rules and effect of an operation that is the next of its device.
@@ -22,6 +24,7 @@ pub fn perform(
     changes: &mut Vec<Change>,
 ) -> Result<(), Reject> {
     let acting = rule::acting(store, &op.actor)?;
+    password_first(store, &acting, &op.body)?;
     match &op.body {
         Body::SchoolName { name } => account::name_school(store, &acting, name),
         Body::AccountCreate { account, login, name, role, password } => {
@@ -32,6 +35,11 @@ pub fn perform(
             account::set_password(store, &acting, account, password, changes)
         }
         Body::AccountLock { account, locked } => account::lock(store, &acting, account, *locked, changes),
+        Body::ImportPart { import, part, changes: parts } => import::keep(store, &acting, (import, *part), parts),
+        Body::ImportApply { import, parts } => {
+            import::apply(store, &acting, &import::Order { import, parts: *parts, by: &op.actor, at: op.at }, changes)
+        }
+        Body::ImportUndo { import } => import::undo(store, &acting, import, changes),
         Body::GroupCreate { group, name, kind } => room::create_group(store, &acting, group, name, *kind, changes),
         Body::GroupMembers { group, add, remove } => {
             room::change_group_members(store, &acting, group, add, remove, changes)
@@ -49,4 +57,11 @@ pub fn perform(
         }
         Body::ConferenceClose { conference } => conference::close(store, &acting, conference, changes),
     }
+}
+
+/// Who has a first password, which others have seen on paper, changes it and does nothing else before.
+fn password_first(store: &impl Kv, acting: &Acting, body: &Body) -> Result<(), Reject> {
+    let Acting::Person { account: actor, .. } = acting else { return Ok(()) };
+    let changes_it = matches!(body, Body::AccountPassword { account, .. } if account == actor);
+    if !changes_it && store.get(&key::first_password(actor)).is_some() { Err(Reject::PasswordFirst) } else { Ok(()) }
 }

@@ -7,6 +7,11 @@
 //! | `s` | [`School`](crate::record::School) | the school's name |
 //! | `a` account | [`Account`](crate::record::Account) | role, lock, name |
 //! | `p` account | [`Password`](crate::record::Password) | login only, so kept out of the account's own record |
+//! | `P` account | empty | the password is the first one, and must be changed |
+//! | `q` source 0 record | [`Login`](crate::record::Login) | who a record of the administration's lists is |
+//! | `i` import 0 part | [`Part`](crate::record::Part) | parts of an import that was not applied yet |
+//! | `I` number | [`Import`](crate::record::Import) | imports that can be seen, by a number that counts them |
+//! | `u` number 0 part | [`Undo`](crate::record::Undo) | what undoes the import |
 //! | `l` login | [`Login`](crate::record::Login) | account of a login |
 //! | `d` device | [`Device`](crate::record::Device) | owner and last number |
 //! | `f` device 0 actor | [`Device`](crate::record::Device) | last number of somebody else's try on the device |
@@ -58,6 +63,52 @@ pub fn account(account: &AccountId) -> Vec<u8> {
 
 pub fn password(account: &AccountId) -> Vec<u8> {
     one(b'p', account.as_str())
+}
+
+pub fn first_password(account: &AccountId) -> Vec<u8> {
+    one(b'P', account.as_str())
+}
+
+pub fn identity(source: &DeviceId, record: &str) -> Vec<u8> {
+    two(b'q', source.as_str(), record.as_bytes())
+}
+
+/// Who stands in a source's lists.
+pub fn identities(source: &DeviceId) -> Range {
+    under(b'q', source.as_str())
+}
+
+/// The record in the key of an identity.
+pub fn identity_record(key: &[u8]) -> String {
+    let end = key.iter().position(|b| *b == 0).unwrap_or(key.len());
+    String::from_utf8_lossy(key.get(end + 1..).unwrap_or_default()).into_owned()
+}
+
+pub fn import_part(import: &DeviceId, part: u32) -> Vec<u8> {
+    two(b'i', import.as_str(), &part.to_be_bytes())
+}
+
+/// Parts of whichever import is kept aside.
+pub fn import_parts() -> Range {
+    all(b'i')
+}
+
+pub fn import(number: u32) -> Vec<u8> {
+    two(b'I', "", &number.to_be_bytes())
+}
+
+pub fn imports() -> Range {
+    all(b'I')
+}
+
+pub fn undo(number: u32, part: u32) -> Vec<u8> {
+    [undos(number).0.as_slice(), &part.to_be_bytes()].concat()
+}
+
+pub fn undos(number: u32) -> Range {
+    let from = two(b'u', "", &number.to_be_bytes());
+    let to = if number == u32::MAX { vec![b'u' + 1] } else { two(b'u', "", &(number + 1).to_be_bytes()) };
+    (from, to)
 }
 
 pub fn login(login: &str) -> Vec<u8> {

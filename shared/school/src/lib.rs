@@ -25,8 +25,9 @@ pub mod store;
 pub mod view;
 
 pub use apply::{Applied, Change, Outcome, Position, apply, apply_encoded, apply_unknown, check};
-pub use op::{Actor, Attachment, Body, Envelope, GroupKind, MalformedOperation, Operation, Role};
+pub use op::{Actor, Attachment, Body, Envelope, GroupKind, MalformedOperation, Operation, PeopleChange, Role};
 pub use reject::Reject;
+pub use rule::login as rule_of_login;
 pub use store::{Changes, Kv, KvMut, Layered, MemoryKv, Overlay};
 
 #[cfg(test)]

@@ -10,6 +10,11 @@ pub const MESSAGE_LEN_MAX: usize = 16 * 1024;
 pub const NAME_LEN_MAX: usize = 120;
 /// Most members named in one operation.
 pub const MEMBERS_LEN_MAX: usize = 2_000;
+/// Most changes in a part of an import, and most parts.
+pub const PART_CHANGES_MAX: usize = 1_000;
+pub const IMPORT_PARTS_MAX: u32 = 256;
+/// Longest name of a record in a list of the school's administration, in bytes.
+pub const RECORD_LEN_MAX: usize = 64;
 /// Most attachments of a message.
 pub const ATTACHMENTS_MAX: usize = 10;
 /// Longest media type in bytes (RFC 6838 allows 127 for each half; none in use comes near).
@@ -66,6 +71,16 @@ pub enum Body {
     #[serde(rename = "account.lock")]
     AccountLock { account: AccountId, locked: bool },
 
+    /// A part of an import, from 0: what it will change. Kept aside; part 0 forgets what was kept before.
+    #[serde(rename = "import.part")]
+    ImportPart { import: DeviceId, part: u32, changes: Vec<PeopleChange> },
+    /// Does what the import's parts say, in their order: all of it, or nothing if a rule forbids any.
+    #[serde(rename = "import.apply")]
+    ImportApply { import: DeviceId, parts: u32 },
+    /// Takes back the newest import. What people have done since stays: an account that was used is locked, not removed.
+    #[serde(rename = "import.undo")]
+    ImportUndo { import: DeviceId },
+
     /// A group has a messenger room of its own, named like the group's id.
     #[serde(rename = "group.create")]
     GroupCreate { group: GroupId, name: String, kind: GroupKind },
@@ -101,6 +116,47 @@ pub enum Body {
     ConferenceOpen { conference: ConferenceId, room: RoomId, title: String, expected: Option<u32> },
     #[serde(rename = "conference.close")]
     ConferenceClose { conference: ConferenceId },
+}
+
+/// What an import changes about one person or group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum PeopleChange {
+    /// A new account with a first password, which must be changed at the first signing in. `source` and `record` say who it is
+    /// in the lists of the school's administration: the same person in every later list.
+    Account {
+        account: AccountId,
+        source: DeviceId,
+        record: String,
+        login: String,
+        name: String,
+        role: Role,
+        /// argon2id hash in PHC form.
+        password: String,
+    },
+    Name {
+        account: AccountId,
+        name: String,
+    },
+    Role {
+        account: AccountId,
+        role: Role,
+    },
+    /// Who left is locked, who is back is not.
+    Lock {
+        account: AccountId,
+        locked: bool,
+    },
+    Group {
+        group: GroupId,
+        name: String,
+        kind: GroupKind,
+    },
+    Members {
+        group: GroupId,
+        add: Vec<AccountId>,
+        remove: Vec<AccountId>,
+    },
 }
 
 /// A file that a message brings along. Its bytes are a blob, which the core keeps before it orders the message.

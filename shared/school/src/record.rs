@@ -6,7 +6,7 @@ use crate::{
     store::{Kv, KvMut},
     view::RoomKind,
 };
-use schulhof_wire::{AccountId, ConferenceId, DeviceId, Hlc, LogIndex, RoomId, Seq};
+use schulhof_wire::{AccountId, ConferenceId, DeviceId, GroupId, Hlc, LogIndex, RoomId, Seq};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Value of keys that say everything by being there.
@@ -64,6 +64,41 @@ pub struct Password(pub String);
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Login(pub AccountId);
+
+/// A part of an import, kept aside.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Part {
+    /// In JSON, as in the log: their form there is the one that every version can read.
+    pub changes: String,
+}
+
+/// An import that was applied.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Import {
+    pub number: u32,
+    /// As the operations call it.
+    pub name: DeviceId,
+    pub at: Hlc,
+    pub by: Actor,
+    pub created: u32,
+    pub changed: u32,
+    pub locked: u32,
+    /// Parts of what undoes it; none any more: it cannot be undone.
+    pub undo_parts: u32,
+}
+
+/// What takes an import's effects back, in the order in which they came.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Undo(pub Vec<Inverse>);
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Inverse {
+    Remove { account: AccountId, source: DeviceId, record: String },
+    Restore { account: AccountId, name: String, role: Role, locked: bool },
+    Disband { group: GroupId },
+    Leave { group: GroupId, accounts: Vec<AccountId> },
+    Rejoin { group: GroupId, account: AccountId, member: Member },
+}
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Device {
@@ -146,6 +181,9 @@ impl Record for School {}
 impl Record for Account {}
 impl Record for Password {}
 impl Record for Login {}
+impl Record for Part {}
+impl Record for Import {}
+impl Record for Undo {}
 impl Record for Device {}
 impl Record for Group {}
 impl Record for Room {}

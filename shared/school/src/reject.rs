@@ -65,6 +65,12 @@ rejects! {
     MembersFixed = "members-fixed", "members of this room cannot be changed";
     DirectWithSelf = "direct-with-self", "a direct room needs two people";
     BadExpected = "bad-expected", "the expected number of people is out of bounds";
+    PasswordFirst = "password-first", "the first password must be changed before anything else";
+    BadImport = "bad-import", "the import is too large, or its parts are not all there";
+    NotNewest = "not-newest", "only the newest import can be undone";
+    BadRecord = "bad-record", "a record has 1 to 64 bytes without control characters";
+    RecordTaken = "record-taken", "another account is this record already";
+    OwnAccount = "own-account", "nobody locks the own account or takes the own role away";
     TooManyConferences = "too-many-conferences", "too many conferences are open in this room";
 }
 

@@ -2,7 +2,10 @@
 
 use crate::{
     key,
-    op::{ATTACHMENTS_MAX, Actor, Attachment, MEMBERS_LEN_MAX, MESSAGE_LEN_MAX, MIME_LEN_MAX, NAME_LEN_MAX, Role},
+    op::{
+        ATTACHMENTS_MAX, Actor, Attachment, MEMBERS_LEN_MAX, MESSAGE_LEN_MAX, MIME_LEN_MAX, NAME_LEN_MAX,
+        RECORD_LEN_MAX, Role,
+    },
     record::{self, Account, Member, Room},
     reject::Reject,
     store::Kv,
@@ -167,6 +170,12 @@ pub fn login(login: &str) -> Result<(), Reject> {
         && login.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_'))
         && login.as_bytes()[0].is_ascii_alphanumeric();
     if fits { Ok(()) } else { Err(Reject::BadLogin) }
+}
+
+/// What a list of the school's administration calls a person.
+pub fn record(record: &str) -> Result<(), Reject> {
+    let fits = (1..=RECORD_LEN_MAX).contains(&record.len()) && !record.chars().any(char::is_control);
+    if fits { Ok(()) } else { Err(Reject::BadRecord) }
 }
 
 pub fn password_hash(hash: &str) -> Result<(), Reject> {

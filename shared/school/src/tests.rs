@@ -3,8 +3,10 @@
 mod account;
 mod attachment;
 mod conference;
+mod import;
 mod message;
 mod numbering;
+mod rights;
 mod room;
 mod view;
 

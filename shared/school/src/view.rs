@@ -3,10 +3,12 @@
 //! Nothing here scans a room's history: lists read counters and the newest message, pages read what they show.
 
 mod blobs;
+mod imports;
 mod people;
 mod rooms;
 
 pub use blobs::{attachment, blobs_after, names_blob, recent_blobs};
+pub use imports::{Enrolled, enrolled, has_first_password, identities, imports, may_manage, names_taken};
 pub use people::{account, credentials, groups, people};
 pub use rooms::{audience, conference, direct_room_id, members, message_at, messages, room, rooms};
 
@@ -120,6 +122,8 @@ pub struct AccountView {
     pub name: String,
     pub role: Role,
     pub locked: bool,
+    /// The password is the first one: it must be changed before anything else is done.
+    pub first_password: bool,
 }
 
 /// Empty until the school was named.

@@ -246,6 +246,7 @@ fn withdrawn(operation: &Operation) -> Option<Change> {
         Body::GroupCreate { group, .. } | Body::GroupMembers { group, .. } => {
             group.as_str().parse().ok().map(|room| Change::Room { room })
         }
-        Body::SchoolName { .. } => None,
+        // Many at once: each that changed is told of by what applies or undoes it.
+        Body::SchoolName { .. } | Body::ImportPart { .. } | Body::ImportApply { .. } | Body::ImportUndo { .. } => None,
     }
 }

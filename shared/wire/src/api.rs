@@ -39,6 +39,9 @@ pub struct SessionView {
     pub served_by_kind: NodeKind,
     /// Whether the core can be reached right now.
     pub core_online: bool,
+    /// The password is the first one, from a sheet of paper: nothing but `POST /api/password` is taken before.
+    #[serde(default)]
+    pub must_change_password: bool,
     /// Where to go when this node cannot be reached; absent if there is no gateway, or this is it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[ts(optional)]

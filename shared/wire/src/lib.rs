@@ -7,6 +7,7 @@
 //!
 //! - [`id`]: names of things (school, account, room, device, ...)
 //! - [`api`]: browser <-> box over HTTP
+//! - [`import`]: browser <-> box over HTTP: a list of the school's people
 //! - [`live`]: browser <-> box over WebSocket
 //! - [`pass`]: what lets a browser of a box into the gateway
 //! - [`ticket`]: what lets a browser into a media node
@@ -26,6 +27,7 @@ pub mod blob;
 pub mod chunk;
 pub mod enrol;
 pub mod id;
+pub mod import;
 pub mod live;
 pub mod media;
 pub mod node;

@@ -83,9 +83,18 @@ mime: string,
 size: number, };
 
 /**
+ * What an import changes about one person or group.
+ */
+export type PeopleChange = { "type": "account", account: AccountId, source: DeviceId, record: string, login: string, name: string, role: Role, 
+/**
+ * argon2id hash in PHC form.
+ */
+password: string, } | { "type": "name", account: AccountId, name: string, } | { "type": "role", account: AccountId, role: Role, } | { "type": "lock", account: AccountId, locked: boolean, } | { "type": "group", group: GroupId, name: string, kind: GroupKind, } | { "type": "members", group: GroupId, add: Array<AccountId>, remove: Array<AccountId>, };
+
+/**
  * What is done. New kinds are added, old ones never change their meaning.
  */
-export type Body = { "type": "school.name", name: string, } | { "type": "account.create", account: AccountId, login: string, name: string, role: Role, password: string, } | { "type": "account.password", account: AccountId, password: string, } | { "type": "account.lock", account: AccountId, locked: boolean, } | { "type": "group.create", group: GroupId, name: string, kind: GroupKind, } | { "type": "group.members", group: GroupId, add: Array<AccountId>, remove: Array<AccountId>, } | { "type": "room.create", room: RoomId, name: string, members: Array<AccountId>, } | { "type": "room.members", room: RoomId, add: Array<AccountId>, remove: Array<AccountId>, } | { "type": "room.direct", with: AccountId, } | { "type": "message.post", room: RoomId, 
+export type Body = { "type": "school.name", name: string, } | { "type": "account.create", account: AccountId, login: string, name: string, role: Role, password: string, } | { "type": "account.password", account: AccountId, password: string, } | { "type": "account.lock", account: AccountId, locked: boolean, } | { "type": "import.part", import: DeviceId, part: number, changes: Array<PeopleChange>, } | { "type": "import.apply", import: DeviceId, parts: number, } | { "type": "import.undo", import: DeviceId, } | { "type": "group.create", group: GroupId, name: string, kind: GroupKind, } | { "type": "group.members", group: GroupId, add: Array<AccountId>, remove: Array<AccountId>, } | { "type": "room.create", room: RoomId, name: string, members: Array<AccountId>, } | { "type": "room.members", room: RoomId, add: Array<AccountId>, remove: Array<AccountId>, } | { "type": "room.direct", with: AccountId, } | { "type": "message.post", room: RoomId, 
 /**
  * May be empty if something is attached.
  */
@@ -245,6 +254,10 @@ role: string, school: SchoolId, school_name: string, served_by: NodeName, served
  */
 core_online: boolean, 
 /**
+ * The password is the first one, from a sheet of paper: nothing but `POST /api/password` is taken before.
+ */
+must_change_password: boolean, 
+/**
  * Where to go when this node cannot be reached; absent if there is no gateway, or this is it.
  */
 gateway?: GatewayView, };
@@ -342,6 +355,122 @@ export type TicketAnswer = { "type": "granted",
  * To be shown to the media node as it is.
  */
 ticket: string, claims: Claims, } | { "type": "queued", position: number, retry_after_ms: number, };
+
+/**
+ * What a column may say.
+ */
+export type ListField = "record" | "first_name" | "last_name" | "name" | "class" | "role" | "login";
+
+/**
+ * A column of the list, and what it was taken for.
+ */
+export type ListColumn = { name: string, 
+/**
+ * `None`: it is not used.
+ */
+field: ListField | null, };
+
+/**
+ * How the file was read.
+ */
+export type ListFormat = { 
+/**
+ * `utf-8`, `iso-8859-15` or `windows-1252`.
+ */
+encoding: string, 
+/**
+ * `;`, `,` or a tab.
+ */
+delimiter: string, columns: Array<ListColumn>, };
+
+export type NewPerson = { account: AccountId, name: string, login: string, role: string, classes: Array<string>, };
+
+export type ChangedPerson = { account: AccountId, 
+/**
+ * As the list says.
+ */
+name: string, 
+/**
+ * If the list says another one.
+ */
+name_before?: string, role?: string, joins: Array<string>, leaves: Array<string>, 
+/**
+ * Was locked as a leaver, and is in the list again.
+ */
+returns: boolean, };
+
+export type Leaver = { account: AccountId, name: string, };
+
+/**
+ * What is wrong with the list, and where.
+ */
+export type ListProblem = { 
+/**
+ * Line of the file, from 1; 0: the whole file.
+ */
+line: number, 
+/**
+ * Column of the list, from 1; 0: the whole line.
+ */
+column: number, 
+/**
+ * `no-header`, `missing-column`, `broken-quotes`, `too-few-fields`, `empty-field`, `bad-name`, `bad-login`, `login-taken`,
+ * `bad-role`, `twice`, `too-long`, `not-text`, `too-many-rows`.
+ */
+code: string, 
+/**
+ * The value that was found, shortened; or the name of what is missing.
+ */
+value: string, };
+
+/**
+ * `POST /api/imports?role=`: what the list would change. The body is the file as it is.
+ */
+export type ImportPlan = { 
+/**
+ * Names the import; to be applied under this name.
+ */
+import: DeviceId, format: ListFormat, 
+/**
+ * People in the list.
+ */
+rows: number, new_groups: Array<string>, new_people: Array<NewPerson>, changed: Array<ChangedPerson>, 
+/**
+ * In the list before and not any more: their accounts are locked.
+ */
+leavers: Array<Leaver>, 
+/**
+ * People about whom nothing changes.
+ */
+unchanged: number, 
+/**
+ * With any, the list cannot be applied. The first [`PROBLEMS_MAX`].
+ */
+problems: Array<ListProblem>, };
+
+/**
+ * For a sheet of paper: must be changed at the first signing in.
+ */
+export type FirstPassword = { account: AccountId, name: string, login: string, password: string, classes: Array<string>, };
+
+/**
+ * `POST /api/imports/{import}/apply`: done. The passwords are shown this once and kept nowhere.
+ */
+export type ImportDone = { passwords: Array<FirstPassword>, };
+
+/**
+ * `GET /api/imports`: one that was applied, the newest first.
+ */
+export type ImportView = { import: DeviceId, at: Hlc, by_name: string, created: number, changed: number, locked: number, 
+/**
+ * Whether it can be undone: the newest one only.
+ */
+may_undo: boolean, };
+
+/**
+ * `POST /api/password`: the own one.
+ */
+export type PasswordRequest = { old: string, new: string, };
 
 /**
  * Server -> browser. `R`, `M`, `C` are `school::{RoomView, MessageView, ConferenceView}`.

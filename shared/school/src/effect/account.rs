@@ -60,6 +60,9 @@ pub fn set_password(
     rule::password_hash(password)?;
     rule::account(store, account)?;
     record::save(store, &key::password(account), &Password(password.into()));
+    if own {
+        store.delete(&key::first_password(account));
+    }
     changes.push(Change::Account { account: account.clone() });
     Ok(())
 }

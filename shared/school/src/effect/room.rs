@@ -66,6 +66,17 @@ pub fn change_group_members(
     Ok(())
 }
 
+/// Ends a group in which nobody is and nothing was written. Another one stays as it is.
+pub fn disband(store: &mut impl KvMut, group: &GroupId, changes: &mut Vec<Change>) {
+    let id = room_of_group(group);
+    let Some(room) = record::load::<Room>(store, &key::room(&id)) else { return };
+    if room.members == 0 && room.messages == 0 && room.open_conferences == 0 {
+        store.delete(&key::group(group));
+        store.delete(&key::room(&id));
+        changes.push(Change::Room { room: id });
+    }
+}
+
 pub fn create(
     store: &mut impl KvMut,
     acting: &Acting,

@@ -29,7 +29,8 @@ pub fn credentials(store: &(impl Kv + ?Sized), login: &str) -> Option<Credential
 
 pub fn account(store: &(impl Kv + ?Sized), id: &AccountId) -> Option<AccountView> {
     let Account { login, name, role, locked } = record::load(store, &key::account(id))?;
-    Some(AccountView { account: id.clone(), login, name, role, locked })
+    let first_password = super::has_first_password(store, id);
+    Some(AccountView { account: id.clone(), login, name, role, locked, first_password })
 }
 
 /// The directory: staff see everybody; pupils see staff, themselves and whom they share a group with. Locked accounts are
@@ -63,7 +64,7 @@ pub fn people(store: &(impl Kv + ?Sized), viewer: &AccountId) -> Vec<PersonView>
     people
 }
 
-fn groups_of(store: &(impl Kv + ?Sized), account: &AccountId) -> Vec<GroupId> {
+pub(super) fn groups_of(store: &(impl Kv + ?Sized), account: &AccountId) -> Vec<GroupId> {
     record::ids(store, &key::groups_of(account))
 }
 

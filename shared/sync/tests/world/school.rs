@@ -1,7 +1,7 @@
 //! The school that every world begins with, and what its people do.
 
 use super::Core;
-use schulhof_school::{Actor, Body, GroupKind, Operation, Role, view};
+use schulhof_school::{Actor, Body, GroupKind, Operation, PeopleChange, Role, view};
 use schulhof_testkit::Rng;
 use schulhof_wire::{AccountId, DeviceId, Hlc, LogIndex, RoomId, SchoolId, Seq, node::EncodedOperation};
 
@@ -70,9 +70,37 @@ fn some_room(rng: &mut Rng, actor: &str) -> RoomId {
     }
 }
 
+fn some_import(rng: &mut Rng) -> DeviceId {
+    id(&format!("i-{}", rng.below(2)))
+}
+
+fn some_changes(rng: &mut Rng) -> Vec<PeopleChange> {
+    let count = rng.between(1, 3);
+    (0..count).map(|_| some_change(rng)).collect()
+}
+
+fn some_change(rng: &mut Rng) -> PeopleChange {
+    let new = rng.below(8);
+    match rng.below(6) {
+        0 | 1 => PeopleChange::Account {
+            account: id(&format!("new-{new}")),
+            source: id("list"),
+            record: new.to_string(),
+            login: format!("new.{new}"),
+            name: "Neu".into(),
+            role: Role::Pupil,
+            password: HASH.into(),
+        },
+        2 => PeopleChange::Name { account: somebody(rng), name: format!("Name {new}") },
+        3 => PeopleChange::Lock { account: id("carl"), locked: rng.chance(1, 2) },
+        4 => PeopleChange::Group { group: id(&format!("6-{new}")), name: "Sechs".into(), kind: GroupKind::Class },
+        _ => PeopleChange::Members { group: id("5a"), add: vec![somebody(rng)], remove: vec![somebody(rng)] },
+    }
+}
+
 /// Mostly messages; sometimes what changes rights, so that boxes and core decide differently about what waits.
 pub fn some_body(rng: &mut Rng, actor: &str, head: LogIndex) -> Body {
-    match rng.below(40) {
+    match rng.below(46) {
         0 => Body::AccountLock { account: id(["anna", "ben", "tom"][rng.index(3)]), locked: rng.chance(1, 3) },
         1 | 2 => {
             let who = vec![somebody(rng)];
@@ -97,6 +125,10 @@ pub fn some_body(rng: &mut Rng, actor: &str, head: LogIndex) -> Body {
         },
         9 => Body::ConferenceClose { conference: id(&format!("c-{}", rng.below(6))) },
         10..=15 => Body::ReadMark { room: some_room(rng, actor), upto: LogIndex(rng.between(1, head.0.max(1))) },
+        16 | 17 => Body::ImportPart { import: some_import(rng), part: 0, changes: some_changes(rng) },
+        18 => Body::ImportPart { import: some_import(rng), part: 1, changes: some_changes(rng) },
+        19 | 20 => Body::ImportApply { import: some_import(rng), parts: 1 + rng.below(2) as u32 },
+        21 => Body::ImportUndo { import: some_import(rng) },
         _ => post(some_room(rng, actor).as_str(), &format!("text {}", rng.below(1_000_000))),
     }
 }

@@ -1,0 +1,228 @@
+//! Rows of a list as people: names, classes, logins, each within the limits of the school's rules.
+
+use super::{
+    Problems,
+    columns::Columns,
+    table::{Row, Table},
+};
+use schulhof_school::{
+    Role,
+    op::{NAME_LEN_MAX, RECORD_LEN_MAX},
+};
+use schulhof_wire::import::ListField;
+use std::collections::BTreeMap;
+
+/// Longest login; longer names are cut.
+const LOGIN_LEN_MAX: usize = 40;
+/// Most classes of one person.
+const CLASSES_MAX: usize = 50;
+/// Begins the record of somebody whose list has no numbers.
+const BY_NAME: &str = "name:";
+
+/// Somebody in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub line: usize,
+    /// The same in every list. Without a column for it: the name.
+    pub record: String,
+    pub name: String,
+    pub role: Role,
+    pub classes: Vec<String>,
+    /// What the list says, or what can be made of the name.
+    pub login: Login,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Login {
+    Given(String),
+    /// May get a number behind it.
+    Made(String),
+}
+
+pub fn read(table: &Table, columns: &Columns, role: Role, problems: &mut Problems) -> Vec<Listed> {
+    let mut people = Vec::new();
+    let mut lines: BTreeMap<String, usize> = BTreeMap::new();
+    for row in &table.rows {
+        let Some(listed) = person(row, columns, role, problems) else { continue };
+        if let Some(before) = lines.insert(listed.record.clone(), row.line) {
+            let column = columns.of(ListField::Record).map_or(0, |column| column + 1);
+            problems.add((row.line, column), "twice", &format!("{} ({before})", listed.record));
+        }
+        people.push(listed);
+    }
+    if people.is_empty() && problems.is_empty() {
+        problems.add((0, 0), "no-header", "");
+    }
+    people
+}
+
+fn person(row: &Row, columns: &Columns, role: Role, problems: &mut Problems) -> Option<Listed> {
+    let field = |field| columns.of(field).map(|column| (row.fields[column].trim(), (row.line, column + 1)));
+    let (first, last) = (field(ListField::FirstName), field(ListField::LastName));
+    let (name, at) = match (first, last, field(ListField::Name)) {
+        (Some((first, at)), Some((last, at_last)), _) => {
+            for (part, at) in [(first, at), (last, at_last)] {
+                if part.is_empty() {
+                    problems.add(at, "empty-field", "");
+                    return None;
+                }
+            }
+            (format!("{first} {last}"), at_last)
+        }
+        (_, _, Some((name, at))) => (name.to_owned(), at),
+        // Said once of the header.
+        _ => return None,
+    };
+    if name.is_empty() {
+        problems.add(at, "empty-field", "");
+        return None;
+    }
+    if name.chars().count() > NAME_LEN_MAX || name.chars().any(char::is_control) {
+        problems.add(at, "bad-name", &name);
+        return None;
+    }
+    let record = match field(ListField::Record) {
+        Some(("", at)) => {
+            problems.add(at, "empty-field", "");
+            return None;
+        }
+        Some((record, at)) if record.len() > RECORD_LEN_MAX || record.chars().any(char::is_control) => {
+            problems.add(at, "too-long", record);
+            return None;
+        }
+        Some((record, _)) => record.to_owned(),
+        None => by_name(&name),
+    };
+    let role = match field(ListField::Role) {
+        Some(("", _)) | None => role,
+        Some((text, at)) => match known_role(text) {
+            Some(role) => role,
+            None => {
+                problems.add(at, "bad-role", text);
+                return None;
+            }
+        },
+    };
+    let login = match field(ListField::Login) {
+        Some((given, at)) if !given.is_empty() => {
+            let given = given.to_lowercase();
+            if schulhof_school::rule_of_login(&given).is_err() {
+                problems.add(at, "bad-login", &given);
+                return None;
+            }
+            Login::Given(given)
+        }
+        _ => {
+            let made = match (first, last) {
+                (Some((first, _)), Some((last, _))) => login_of(first, last),
+                _ => login_of(name.split(' ').next().unwrap_or_default(), name.rsplit(' ').next().unwrap_or_default()),
+            };
+            if schulhof_school::rule_of_login(&made).is_err() {
+                problems.add(at, "bad-login", &name);
+                return None;
+            }
+            Login::Made(made)
+        }
+    };
+    let classes = match field(ListField::Class) {
+        Some((text, at)) => classes(text, at, problems)?,
+        None => Vec::new(),
+    };
+    Some(Listed { line: row.line, record, name, role, classes, login })
+}
+
+fn classes(text: &str, at: (usize, usize), problems: &mut Problems) -> Option<Vec<String>> {
+    let mut classes: Vec<String> = Vec::new();
+    for class in text.split(['~', ',', '|']).map(str::trim).filter(|class| !class.is_empty()) {
+        if class.chars().count() > NAME_LEN_MAX || class.chars().any(char::is_control) || classes.len() == CLASSES_MAX {
+            problems.add(at, "too-long", class);
+            return None;
+        }
+        if !classes.iter().any(|known| same_name(known, class)) {
+            classes.push(class.to_owned());
+        }
+    }
+    Some(classes)
+}
+
+/// Names that people take for the same: whatever their case and spaces.
+pub fn same_name(a: &str, b: &str) -> bool {
+    key_of(a) == key_of(b)
+}
+
+/// What names that are the same have in common.
+pub fn key_of(name: &str) -> String {
+    name.to_lowercase().chars().filter(|c| !c.is_whitespace()).collect()
+}
+
+/// A record of a list without numbers.
+fn by_name(name: &str) -> String {
+    let key = format!("{BY_NAME}{}", key_of(name));
+    // Long names are told apart by what their ends are.
+    if key.len() <= RECORD_LEN_MAX { key } else { format!("{BY_NAME}{}", &blake3::hash(key.as_bytes()).to_hex()[..32]) }
+}
+
+/// Whether a record comes from a list without numbers.
+pub fn is_by_name(record: &str) -> bool {
+    record.starts_with(BY_NAME)
+}
+
+fn known_role(text: &str) -> Option<Role> {
+    match fold(text).as_str() {
+        "schueler" | "schuelerin" | "schueler/in" | "schueler:in" | "s" | "pupil" | "student" => Some(Role::Pupil),
+        "lehrer" | "lehrerin" | "lehrkraft" | "lehrer/in" | "lehrer:in" | "l" | "teacher" => Some(Role::Teacher),
+        "admin" | "administrator" | "administratorin" => Some(Role::Admin),
+        _ => None,
+    }
+}
+
+/// `vorname.nachname`, of the first first name.
+fn login_of(first: &str, last: &str) -> String {
+    let first = first.split([' ', '-']).next().unwrap_or_default();
+    let part = |name: &str| -> String {
+        let kept = fold(name).replace(' ', "-");
+        let kept: String = kept.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+        kept.trim_matches('-').to_owned()
+    };
+    let (first, last) = (part(first), part(last));
+    let mut login = if first.is_empty() || last.is_empty() { first + &last } else { format!("{first}.{last}") };
+    login.truncate(LOGIN_LEN_MAX);
+    login.trim_end_matches(['.', '-']).to_owned()
+}
+
+/// Lower case, and letters without their marks: umlauts as German writes them out, others as their base letter.
+pub fn fold(text: &str) -> String {
+    let mut folded = String::with_capacity(text.len());
+    for c in text.chars().flat_map(char::to_lowercase) {
+        let plain = match c {
+            'ä' | 'æ' => "ae",
+            'ö' | 'ø' | 'œ' => "oe",
+            'ü' => "ue",
+            'ß' => "ss",
+            'à' | 'á' | 'â' | 'ã' | 'å' | 'ā' | 'ă' | 'ą' => "a",
+            'ç' | 'ć' | 'č' | 'ċ' | 'ĉ' => "c",
+            'ď' | 'đ' | 'ð' => "d",
+            'è' | 'é' | 'ê' | 'ë' | 'ē' | 'ė' | 'ę' | 'ě' => "e",
+            'ğ' | 'ģ' | 'ġ' => "g",
+            'ì' | 'í' | 'î' | 'ï' | 'ī' | 'ı' | 'į' => "i",
+            'ł' | 'ľ' | 'ĺ' | 'ļ' => "l",
+            'ñ' | 'ń' | 'ň' | 'ņ' => "n",
+            'ò' | 'ó' | 'ô' | 'õ' | 'ō' | 'ő' => "o",
+            'ř' | 'ŕ' => "r",
+            'ś' | 'š' | 'ş' | 'ș' => "s",
+            'ť' | 'ţ' | 'ț' => "t",
+            'þ' => "th",
+            'ù' | 'ú' | 'û' | 'ū' | 'ů' | 'ű' | 'ų' => "u",
+            'ý' | 'ÿ' => "y",
+            'ź' | 'ż' | 'ž' => "z",
+            // What `to_lowercase` leaves of a Turkish capital.
+            '\u{307}' => "",
+            other => {
+                folded.push(other);
+                continue;
+            }
+        };
+        folded.push_str(plain);
+    }
+    folded
+}

@@ -30,7 +30,7 @@ function compressed(): Plugin {
 const RARE = /\/inter-(cyrillic|greek|vietnamese)/;
 const WORKER = 'sw.js';
 /** Sources that the first page loads in any case. */
-const FIRST_PAGE = /node_modules\/(svelte|idb|esm-env|clsx)\/|src\/protocol\/|src\/session\/[a-z-]+\.ts$(?<!devices\.ts|meter\.ts)|src\/ui\/(app|router|context|dates|title)|src\/ui\/parts\/(Avatar|initials|Empty|Failed|Logo)|src\/ui\/shell\/toast|src\/ui\/text\/de/;
+const FIRST_PAGE = /node_modules\/(svelte|idb|esm-env|clsx)\/|src\/protocol\/|src\/session\/[a-z-]+\.ts$(?<!devices\.ts|meter\.ts|imports\.ts)|src\/ui\/(app|router|context|dates|title)|src\/ui\/parts\/(Avatar|initials|Empty|Failed|Logo)|src\/ui\/shell\/toast|src\/ui\/text\/de\./;
 
 /** Tells the service worker what this build is made of. Before `compressed`, so that there is one truth. */
 function offlineShell(): Plugin {

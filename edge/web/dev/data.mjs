@@ -15,13 +15,14 @@ const names = [
   ['finn', 'Finn Petersen', 'pupil'],
   ['amira', 'Amira Haddad', 'pupil'],
   ['paul', 'Paul Neumann', 'pupil'],
+  ['hoffmann', 'Petra Hoffmann', 'admin'],
 ];
 
 export const people = names.map(([account, name, role]) => ({
   account,
   name,
   role,
-  groups: role === 'pupil' ? ['7a', 'ma-7'] : ['staff', '7a'],
+  groups: role === 'pupil' ? ['7a', 'ma-7'] : role === 'teacher' ? ['staff', '7a'] : [],
   may_write: true,
 }));
 

@@ -71,6 +71,27 @@ const LOOKS = {
   } },
   direct: { path: '/messages', act: async (page) => { await page.click('.rooms header .icon-button'); await page.waitForSelector('dialog li button'); } },
   start: { path: '/messages/ma-7', act: async (page) => { await page.click('.start'); await page.waitForSelector('dialog'); } },
+  people: { path: '/people', me: 'hoffmann', act: (page) => page.waitForSelector('tbody tr') },
+  'people-none': { path: '/people', me: 'hoffmann', act: (page) => page.fill('input[type=search]', 'xyz') },
+  import: { path: '/people/import', me: 'hoffmann', act: (page) => page.waitForSelector('time') },
+  'import-plan': { path: '/people/import', me: 'hoffmann', act: (page) => read(page, 'schueler.csv', 'x') },
+  'import-plan-whole': { path: '/people/import', me: 'hoffmann', tall: true, act: (page) => read(page, 'schueler.csv', 'x') },
+  'import-many': { path: '/people/import', me: 'hoffmann', act: async (page) => { await read(page, 'gross.csv', 'GROSS'); await page.locator('.more').scrollIntoViewIfNeeded(); } },
+  'import-same': { path: '/people/import', me: 'hoffmann', act: (page) => read(page, 'gleich.csv', 'GLEICH') },
+  'import-broken': { path: '/people/import', me: 'hoffmann', act: (page) => read(page, 'kaputt.csv', 'KAPUTT') },
+  'import-confirm': { path: '/people/import', me: 'hoffmann', act: async (page) => { await read(page, 'schueler.csv', 'x'); await page.click('.apply button'); await page.waitForSelector('dialog'); } },
+  sheets: { path: '/people/import', me: 'hoffmann', act: sheets },
+  'sheets-paper': { path: '/people/import', me: 'hoffmann', act: async (page) => { await sheets(page); await page.emulateMedia({ media: 'print' }); } },
+  'sheets-leave': { path: '/people/import', me: 'hoffmann', act: async (page) => { await sheets(page); await page.click('nav a >> nth=0'); await page.waitForSelector('dialog'); } },
+  'import-undo': { path: '/people/import', me: 'hoffmann', act: async (page) => { await page.click('.import li button'); await page.waitForSelector('dialog'); } },
+  'password-first': { path: '/', me: 'mia', firstPassword: true },
+  'password-weak': { path: '/', me: 'mia', firstPassword: true, act: async (page) => {
+    await page.fill('.input >> nth=0', 'schulhof');
+    await page.fill('.input >> nth=1', 'schneider1');
+    await page.fill('.input >> nth=2', 'schneider1');
+    await page.press('.input >> nth=2', 'Enter');
+  } },
+  password: { path: '/', act: async (page) => { await page.click('.face'); await page.click('.row >> nth=1'); await page.waitForSelector('dialog'); } },
   check: { path: '/check', act: (page) => page.waitForSelector('video') },
   'check-denied': { path: '/check', denied: true, act: (page) => page.waitForSelector('.note') },
   prejoin: { path: '/conference/conf-7a', act: (page) => page.waitForSelector('video') },
@@ -93,6 +114,18 @@ async function goneBox(page, mock) {
   await page.waitForSelector('.banner.calm', { timeout: 20_000 });
 }
 
+async function read(page, name, text) {
+  await page.setInputFiles('input[type=file]', { name, mimeType: 'text/csv', buffer: Buffer.from(text) });
+  await page.waitForSelector('.folds');
+}
+
+async function sheets(page) {
+  await read(page, 'schueler.csv', 'x');
+  await page.click('.apply button');
+  await page.click('dialog .primary');
+  await page.waitForSelector('.password');
+}
+
 async function join(page) {
   await page.waitForSelector('video');
   await page.click('[data-action=join]');
@@ -113,7 +146,7 @@ for (const [name, look] of Object.entries(LOOKS)) {
     const [size, theme, language] = variant.split('-');
     const mock = await serve({ signedIn: true, ...look });
     mock.control.screen = look.screen ?? false;
-    const context = await browser.newContext({ viewport: SIZES[size], deviceScaleFactor: size === 'phone' ? 2 : 1, permissions: look.denied ? [] : ['camera', 'microphone'], reducedMotion: 'reduce' });
+    const context = await browser.newContext({ viewport: look.tall ? { ...SIZES[size], height: 2400 } : SIZES[size], deviceScaleFactor: size === 'phone' ? 2 : 1, permissions: look.denied ? [] : ['camera', 'microphone'], reducedMotion: 'reduce' });
     await context.addInitScript(`localStorage.setItem('schulhof:preferences', JSON.stringify({ theme: '${theme}', language: '${language}' }));`);
     await context.addInitScript(fakePeer);
     if (look.denied) await context.addInitScript("navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError'));");

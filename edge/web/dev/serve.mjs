@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { extname, join, normalize } from 'node:path';
 import { WebSocketServer } from 'ws';
+import { imports } from './imports.mjs';
 import { groups, hlc, people, roster, school } from './data.mjs';
 
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.woff2': 'font/woff2', '.webmanifest': 'application/manifest+json' };
@@ -17,6 +18,8 @@ export const CSP = [
 export async function serve({ port = 0, dist = new URL('../dist', import.meta.url).pathname, ...options } = {}) {
   const state = school(options);
   const control = { online: true, answering: true, refuse: null, delayMs: 0, signedIn: options.signedIn ?? false, kind: 'box', people: options.people ?? 7 };
+  const lists = imports();
+  let mustChange = options.firstPassword ?? false;
   const devices = new Map();
   const sockets = new Set();
   const controls = new Set();
@@ -24,7 +27,7 @@ export async function serve({ port = 0, dist = new URL('../dist', import.meta.ur
   // The cloud gateway: the same school at another origin, for who has a pass.
   const gatewayUrl = () => `http://nord.localhost:${gateway.address().port}`;
   const session = (atGateway) => ({
-    ...state.session, core_online: control.online,
+    ...state.session, core_online: control.online, must_change_password: mustChange,
     ...(atGateway ? { served_by: 'gateway-1', served_by_kind: 'gateway' } : options.gateway ? { gateway: { url: gatewayUrl(), pass: 'cGFzcw.c2ln' } } : {}),
   });
 
@@ -110,6 +113,14 @@ export async function serve({ port = 0, dist = new URL('../dist', import.meta.ur
     if (!control.signedIn && !atGateway) return problem(401, 'not-signed-in');
     if (path === '/api/logout') return (control.signedIn = false), ok(undefined, 204);
     if (path === '/api/session') return ok(session(atGateway));
+    if (path === '/api/password') {
+      if (body.old !== 'schulhof') return problem(403, 'wrong-password');
+      mustChange = false;
+      return ok(undefined, 204);
+    }
+    if (mustChange) return problem(403, 'password-first');
+    if (path === '/api/imports') return ok(method === 'POST' ? lists.read(body) : lists.list());
+    if (path.startsWith('/api/imports/')) return path.endsWith('/apply') ? ok(lists.apply()) : ok(lists.undo(), 204);
     if (path === '/api/people') return ok(people);
     if (path === '/api/groups') return ok(groups);
     if (path === '/api/rooms') return ok([...state.rooms.values()]);
@@ -151,7 +162,7 @@ export async function serve({ port = 0, dist = new URL('../dist', import.meta.ur
       } else if (control.loading) {
         return response.writeHead(503, { 'content-type': 'application/problem+json' }).end('{"code":"loading","status":503,"title":""}');
       } else if (!control.answering) return response.destroy();
-      const { status, body } = await api(request.method, pathname, searchParams, text ? JSON.parse(text) : undefined, atGateway);
+      const { status, body } = await api(request.method, pathname, searchParams, /json/.test(request.headers['content-type'] ?? '') ? JSON.parse(text) : text, atGateway);
       response.writeHead(status, { 'content-type': status < 400 ? 'application/json' : 'application/problem+json' });
       response.end(body === undefined ? '' : JSON.stringify(body));
     } else {

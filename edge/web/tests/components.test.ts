@@ -80,6 +80,8 @@ describe('places', () => {
     expect(parse('/messages/')).toEqual({ at: 'messages', room: null });
     expect(parse('/messages/class:7a')).toEqual({ at: 'messages', room: 'class:7a' });
     expect(parse('/conference/abc')).toEqual({ at: 'conference', conference: 'abc' });
+    expect(parse('/people')).toEqual({ at: 'people', page: 'list' });
+    expect(parse('/people/import')).toEqual({ at: 'people', page: 'import' });
     expect(parse('/messages/a/b')).toEqual({ at: 'unknown' });
     expect(parse('/messages/%2e%2e')).toEqual({ at: 'unknown' });
   });

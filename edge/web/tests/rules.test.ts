@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { de } from '../src/ui/text/de';
 import { en } from '../src/ui/text/en';
+import { de as peopleDe } from '../src/ui/text/people/de';
+import { en as peopleEn } from '../src/ui/text/people/en';
 
 const SOURCES = join(import.meta.dirname, '../src');
 
@@ -63,5 +65,14 @@ describe('texts', () => {
       return Object.entries(a).flatMap(([key, value]) => walk(value, other[key], `${path}.${key}`));
     };
     expect(walk(de, en, 'text')).toEqual([]);
+    expect(walk(peopleDe, peopleEn, 'people')).toEqual([]);
+  });
+
+  it('have a word in both languages for each problem of a list', () => {
+    const source = readFileSync(join(SOURCES, '../../../shared/wire/src/import.rs'), 'utf8');
+    const [, doc = ''] = /((?:^ +\/\/\/.*`no-header`.*\n)(?:^ +\/\/\/.*\n)*)/m.exec(source) ?? [];
+    const codes = [...doc.matchAll(/`([a-z-]+)`/g)].map((match) => match[1] ?? '');
+    expect(codes).toEqual(expect.arrayContaining(['no-header', 'login-taken', 'too-many-rows']));
+    for (const { problems } of [peopleDe, peopleEn]) expect(codes.filter((code) => !(code in problems.codes))).toEqual([]);
   });
 });

@@ -93,4 +93,59 @@ describe('a page that is opened', () => {
     expect(await world.passes.left()).toBe(false);
     expect(entered).toEqual([]);
   });
+
+  it('asks for an own password first, where the first one was from a sheet, and then enters', async () => {
+    world.box.firstPassword = 'kiwi-7';
+    await session.start();
+    expect(session.phase.value).toMatchObject({ at: 'first-password', view: { account: 'anna' } });
+    expect(entered).toEqual([]);
+    await expect(session.changePassword('falsch', 'ganz geheim')).rejects.toThrow('wrong-password');
+    expect(session.phase.value.at).toBe('first-password');
+    await session.changePassword('kiwi-7', 'ganz geheim');
+    expect(entered).toMatchObject([{ view: { must_change_password: false } }]);
+    expect(session.phase.value.at).toBe('signed-in');
+  });
+
+  it('goes on when the first password was changed in another tab', async () => {
+    world.box.firstPassword = 'kiwi-7';
+    await session.start();
+    session.check();
+    world.box.firstPassword = null;
+    session.check();
+    await vi.advanceTimersByTimeAsync(100);
+    expect(session.phase.value.at).toBe('signed-in');
+    expect(entered).toHaveLength(1);
+  });
+
+  it('can be left without an own password', async () => {
+    world.box.firstPassword = 'kiwi-7';
+    await session.start();
+    await session.logout();
+    expect(session.phase.value).toEqual({ at: 'signed-out', ended: false });
+    expect(world.box.asked.at(-1)).toMatchObject({ path: '/api/logout' });
+  });
+
+  it('goes on as a new session after another password, though the live stream calls the old one ended', async () => {
+    let ended = () => {};
+    const closed: number[] = [];
+    const fetch = (path: string, init: RequestInit) => {
+      if (path === '/api/password') ended();
+      return world.box.fetch(path, init);
+    };
+    session = new Session({
+      box: new BoxClient('', fetch),
+      openPasses: () => Promise.resolve(world.passes),
+      makeSchool: ({ view }, onEnded) => {
+        ended = onEnded;
+        const n = entered.push({ view });
+        return Promise.resolve({ me: view, start: () => Promise.resolve(), close: () => closed.push(n), nudge: () => {} } as unknown as School);
+      },
+    });
+    await session.start();
+    await session.changePassword('alt', 'ganz geheim');
+    expect([entered.length, closed]).toEqual([2, [1]]);
+    expect(session.phase.value.at).toBe('signed-in');
+    ended();
+    expect(session.phase.value).toEqual({ at: 'signed-out', ended: true });
+  });
 });

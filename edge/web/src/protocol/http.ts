@@ -7,9 +7,13 @@ import type {
   DeviceId,
   DeviceMarks,
   GroupView,
+  ImportDone,
+  ImportPlan,
+  ImportView,
   LogIndex,
   MessageView,
   Page,
+  PasswordRequest,
   PersonView,
   Problem,
   RoomId,
@@ -51,6 +55,10 @@ export type Fetch = (input: string, init: RequestInit) => Promise<Response>;
 
 /** A piece of a file on a thin line. */
 const PIECE_TIMEOUT_MS = 60_000;
+/** A list of 20,000 people on a thin line, read and compared with the school. */
+const LIST_TIMEOUT_MS = 120_000;
+/** Compared again, a password for each new account, and all of it saved. */
+const APPLY_TIMEOUT_MS = 300_000;
 
 /** One JSON request with a time limit; throws `ProblemError` or `Unreachable`, nothing else. */
 export async function requestJson<T>(
@@ -179,6 +187,35 @@ export class BoxClient {
 
   session(): Promise<SessionView> {
     return this.get('/api/session');
+  }
+
+  /** The own one. A cookie's session goes on with a new cookie; all others of the account end. */
+  password(request: PasswordRequest): Promise<void> {
+    return this.post('/api/password', request);
+  }
+
+  /** What the list would change. @param role of rows without a role of their own */
+  planImport(list: Blob, role: 'pupil' | 'teacher'): Promise<ImportPlan> {
+    return requestJson(this.fetch, `${this.base}/api/imports?role=${role}`, {
+      method: 'POST',
+      bytes: list,
+      credentials: this.credentials,
+      headers: { ...this.authority, 'content-type': 'application/octet-stream' },
+      ...this.manner,
+      timeoutMs: LIST_TIMEOUT_MS,
+    });
+  }
+
+  applyImport(name: DeviceId): Promise<ImportDone> {
+    return this.with({ timeoutMs: APPLY_TIMEOUT_MS }).post(`/api/imports/${name}/apply`);
+  }
+
+  imports(): Promise<ImportView[]> {
+    return this.get('/api/imports');
+  }
+
+  undoImport(name: DeviceId): Promise<void> {
+    return this.post(`/api/imports/${name}/undo`);
   }
 
   people(): Promise<PersonView[]> {

@@ -7,3 +7,7 @@ export const MESSAGE_LEN_MAX = 16 * 1024;
 export const NAME_LEN_MAX = 120;
 /** `live::Command::Ping`: at least every 10 s. More often, so that a box that hangs is noticed within two of them. */
 export const HEARTBEAT_MS = 3_000;
+/** `import::LIST_LEN_MAX`, in bytes */
+export const LIST_LEN_MAX = 4 << 20;
+/** `POST /api/password`, in characters */
+export const PASSWORD_LEN_MIN = 8;

@@ -1,8 +1,8 @@
 /** Whether somebody is signed in, and the way in and out. */
-import { BoxClient, ProblemError } from '../protocol';
+import { BoxClient, ProblemError, type SessionView } from '../protocol';
 import { Cell, type Readable } from './cell';
 import { MemoryOutbox, openOutboxDb } from './outbox-db';
-import { accountKey, openPasses, type Passes } from './passes';
+import { accountKey, openPasses, type KeptPass, type Passes } from './passes';
 import { Route, type RouteOptions } from './route';
 import { School } from './school';
 import { outboxChannel, sessionChannel, webLocks } from './tabs';
@@ -17,6 +17,8 @@ export type Phase =
   /** The page is there, the box does not answer; or it does, and is still loading. */
   | { at: 'unreachable'; loading: boolean }
   | { at: 'signed-out'; ended: boolean }
+  /** Signed in with the password of a sheet of paper: nothing else goes before there is an own one. */
+  | { at: 'first-password'; view: SessionView; box: BoxClient }
   | { at: 'signed-in'; school: School };
 
 type Begin = Pick<RouteOptions, 'view' | 'begin'>;
@@ -36,12 +38,14 @@ export class Session {
   private readonly box: BoxClient;
   private readonly tabs: ReturnType<typeof sessionChannel>;
   private kept: Promise<Passes> | null = null;
+  /** A password is being changed: the live stream may hear of the session's end before the answer is here. */
+  private changing = false;
 
   constructor(private readonly options: SessionOptions = {}) {
     this.box = options.box ?? new BoxClient();
     this.tabs = sessionChannel((account) => {
       const phase = this.cell.value;
-      const mine = phase.at === 'signed-in' ? phase.school.me.account : null;
+      const mine = phase.at === 'signed-in' ? phase.school.me.account : phase.at === 'first-password' ? phase.view.account : null;
       if (account !== mine) this.options.onTakenOver?.();
     });
   }
@@ -63,9 +67,7 @@ export class Session {
       this.cell.set({ at: 'signed-out', ended: false });
       return;
     }
-    while (!(await this.tryToEnter(passes))) {
-      await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS * (0.75 + 0.5 * Math.random())));
-    }
+    while (!(await this.tryToEnter(passes))) await askAgain();
   }
 
   /** @returns whether it is known who is there */
@@ -85,9 +87,8 @@ export class Session {
       loading = isLoading(error);
     }
     if (pass) {
-      const makeGateway = this.options.makeGateway ?? ((url, pass) => new BoxClient(url, undefined, pass));
       try {
-        const view = await makeGateway(pass.url, () => pass.pass).with({ timeoutMs: ASK_MAX_MS }).session();
+        const view = await this.gateway(pass).with({ timeoutMs: ASK_MAX_MS }).session();
         if (accountKey(view) === pass.account) {
           await this.enter({ view, begin: { pass, own: loading ? 'loading' : 'gone' } });
           return true;
@@ -110,9 +111,30 @@ export class Session {
     await this.enter({ view });
   }
 
+  /**
+   * Another password for who is signed in. The old one's sessions end with it: this page goes on with a new one.
+   * Throws `ProblemError` (`wrong-password`, `weak-password`, `too-many-tries`) or `Unreachable`.
+   */
+  async changePassword(old: string, password: string): Promise<void> {
+    const phase = this.cell.value;
+    this.changing = true;
+    try {
+      // The own node's: the session of a pass ends with the password, and there would be no other.
+      await (phase.at === 'first-password' ? phase.box : this.box).password({ old, new: password });
+    } finally {
+      this.changing = false;
+    }
+    if (phase.at === 'signed-in') phase.school.close();
+    while (!(await this.tryToEnter(await this.passes()))) await askAgain();
+  }
+
   async logout(): Promise<void> {
     const phase = this.cell.value;
     if (phase.at === 'signed-in') await phase.school.route.logout();
+    if (phase.at === 'first-password') {
+      await phase.box.logout();
+      await (await this.passes()).forget();
+    }
     this.leave(false);
     this.tabs.tell(null);
   }
@@ -127,9 +149,28 @@ export class Session {
   check(): void {
     const phase = this.cell.value;
     if (phase.at === 'signed-in') phase.school.nudge();
+    if (phase.at === 'first-password') void this.checkFirst(phase.box);
+  }
+
+  /** It may have been changed in another tab. */
+  private async checkFirst(box: BoxClient): Promise<void> {
+    const view = await box.session().catch(() => null);
+    const phase = this.cell.value;
+    if (view && !view.must_change_password && phase.at === 'first-password' && phase.box === box) {
+      await this.tryToEnter(await this.passes());
+    }
+  }
+
+  private gateway({ url, pass }: KeptPass): BoxClient {
+    return (this.options.makeGateway ?? ((url, pass) => new BoxClient(url, undefined, pass)))(url, () => pass);
   }
 
   private async enter(begin: Begin): Promise<void> {
+    if (begin.view.must_change_password) {
+      const box = begin.begin ? this.gateway(begin.begin.pass) : this.box;
+      this.cell.set({ at: 'first-password', view: begin.view, box });
+      return;
+    }
     const make = this.options.makeSchool ?? ((begin, onEnded) => this.makeSchool(begin, onEnded));
     const school = await make(begin, () => this.leave(true));
     this.cell.set({ at: 'signed-in', school });
@@ -138,8 +179,8 @@ export class Session {
 
   private leave(ended: boolean): void {
     const phase = this.cell.value;
-    if (phase.at !== 'signed-in') return;
-    phase.school.close();
+    if (this.changing || (phase.at !== 'signed-in' && phase.at !== 'first-password')) return;
+    if (phase.at === 'signed-in') phase.school.close();
     this.cell.set({ at: 'signed-out', ended });
   }
 
@@ -165,4 +206,8 @@ export class Session {
 
 function isLoading(error: unknown): boolean {
   return error instanceof ProblemError && error.problem.code === 'loading';
+}
+
+function askAgain(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS * (0.75 + 0.5 * Math.random())));
 }

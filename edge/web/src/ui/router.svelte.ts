@@ -5,6 +5,7 @@ export type Place =
   | { at: 'home' }
   | { at: 'messages'; room: string | null }
   | { at: 'check' }
+  | { at: 'people'; page: 'list' | 'import' }
   | { at: 'conference'; conference: string }
   | { at: 'unknown' };
 
@@ -17,6 +18,8 @@ export function parse(path: string): Place {
   if (clean === '/') return { at: 'home' };
   if (clean === '/messages') return { at: 'messages', room: null };
   if (clean === '/check') return { at: 'check' };
+  if (clean === '/people') return { at: 'people', page: 'list' };
+  if (clean === '/people/import') return { at: 'people', page: 'import' };
   const room = ROOM.exec(clean)?.[1];
   if (room) return { at: 'messages', room };
   const conference = CONFERENCE.exec(clean)?.[1];
@@ -26,20 +29,36 @@ export function parse(path: string): Place {
 
 class Router {
   place = $state.raw<Place>(parse(location.pathname));
+  /** A page that would lose something asks first: it gets what is to be done, and says whether to do it at once. */
+  guard: ((leave: () => void) => boolean) | null = null;
+  private path = location.pathname;
 
   constructor() {
-    window.addEventListener('popstate', () => this.show());
+    window.addEventListener('popstate', () => this.moved());
     document.addEventListener('click', (event) => this.follow(event));
   }
 
   go(path: string, replace = false): void {
-    if (path === location.pathname) return;
+    if (path === location.pathname || !this.mayLeave(() => this.go(path, replace))) return;
     if (replace) history.replaceState(null, '', path);
     else history.pushState(null, '', path);
     this.show();
   }
 
+  /** Whether the page can be left now; if not, it does what is given once it can. */
+  mayLeave(leave: () => void): boolean {
+    return this.guard === null || this.guard(leave);
+  }
+
+  /** The browser's own buttons have moved already: a page that is not to be left is put back. */
+  private moved(): void {
+    const to = location.pathname;
+    if (to !== this.path && !this.mayLeave(() => this.go(to))) history.pushState(null, '', this.path);
+    else this.show();
+  }
+
   private show(): void {
+    this.path = location.pathname;
     this.place = parse(location.pathname);
     void tick().then(() => focusHeading());
   }

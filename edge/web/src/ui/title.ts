@@ -6,6 +6,7 @@ import type { Text } from './text/de';
 export function titleOf(phase: Phase['at'], place: Place, text: Text): string {
   const page = () => {
     if (phase === 'signed-out') return text.login.title;
+    if (phase === 'first-password') return text.password.first;
     if (phase !== 'signed-in') return null;
     switch (place.at) {
       case 'home':
@@ -14,6 +15,8 @@ export function titleOf(phase: Phase['at'], place: Place, text: Text): string {
         return text.messages.title;
       case 'check':
         return text.check.title;
+      case 'people':
+        return text.nav.people;
       case 'conference':
         return text.conference.title;
       default:

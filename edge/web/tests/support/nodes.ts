@@ -18,6 +18,8 @@ export type Health = 'there' | 'refused' | 'hangs' | 'loading' | 'signed-out';
 export class FakeNode {
   health: Health = 'there';
   account = 'anna';
+  /** The one on the sheet, until it is changed. */
+  firstPassword: string | null = null;
   /** Method, path, `Authorization`, credentials. */
   readonly asked: { method: string; path: string; authorization: string | null; credentials: string | undefined }[] = [];
 
@@ -43,16 +45,24 @@ export class FakeNode {
         return json(401, { code: 'not-signed-in', status: 401, title: '' });
       default:
         if (path === '/api/session') return json(200, this.view());
+        if (path === '/api/password') return this.password(JSON.parse(String(init.body)));
         if (path === '/api/logout') return Promise.resolve(new Response(null, { status: 204 }));
         return json(200, [this.kind]);
     }
   };
 
+  private password({ old }: { old: string }): Promise<Response> {
+    const wrong = this.firstPassword !== null && old !== this.firstPassword;
+    if (!wrong) this.firstPassword = null;
+    const headers = { 'content-type': 'application/json' };
+    return Promise.resolve(wrong ? new Response('{"code":"wrong-password"}', { status: 403, headers }) : new Response(null, { status: 204 }));
+  }
+
   view(): SessionView {
     const gateway = this.kind === 'box' ? { gateway: { url: GATEWAY, pass: passOf(this.account, Date.now()) } } : {};
     return {
       account: this.account, login: this.account, name: 'Anna', role: 'teacher', school: 'nord', school_name: 'Nord',
-      served_by: this.kind === 'box' ? 'nord' : 'gateway-1', served_by_kind: this.kind, core_online: true, ...gateway,
+      served_by: this.kind === 'box' ? 'nord' : 'gateway-1', served_by_kind: this.kind, core_online: true, must_change_password: this.firstPassword !== null, ...gateway,
     };
   }
 }

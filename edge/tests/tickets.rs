@@ -11,7 +11,13 @@ use schulhof_wire::{
     ticket::{Claims, MediaNode, MediaRole, NodeKind},
 };
 use serde_json::json;
-use std::{collections::BTreeMap, future::Future, path::Path, pin::Pin, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    path::Path,
+    pin::Pin,
+    sync::Arc,
+};
 use support::{Log, Nord, Options, browser::Browser, id, school, ticket_key};
 
 /// A relay that does as it is told.
@@ -19,12 +25,14 @@ struct Relay {
     node: MediaNode,
     answer: Mutex<Reserved>,
     held: Mutex<BTreeMap<ConferenceId, u32>>,
+    /// In its queue.
+    waiting: Mutex<BTreeSet<ConferenceId>>,
 }
 
 impl Relay {
     fn new(name: &str, answer: Reserved) -> Arc<Self> {
         let node = MediaNode { name: id(name), kind: NodeKind::Relay, url: "http://localhost:8490".to_owned() };
-        Arc::new(Self { node, answer: Mutex::new(answer), held: Mutex::default() })
+        Arc::new(Self { node, answer: Mutex::new(answer), held: Mutex::default(), waiting: Mutex::default() })
     }
 
     fn held(&self) -> usize {
@@ -41,14 +49,18 @@ impl Reservations for Relay {
 
     fn reserve<'a>(&'a self, conference: &'a ConferenceId, participants: u32) -> Answering<'a, Reserved> {
         let answer = *self.answer.lock();
-        if answer == Reserved::Yes {
-            self.held.lock().insert(conference.clone(), participants);
+        self.waiting.lock().remove(conference);
+        match answer {
+            Reserved::Yes => drop(self.held.lock().insert(conference.clone(), participants)),
+            Reserved::Full { .. } => drop(self.waiting.lock().insert(conference.clone())),
+            Reserved::TooLarge | Reserved::Unreachable => {}
         }
         Box::pin(std::future::ready(answer))
     }
 
     fn release<'a>(&'a self, conference: &'a ConferenceId) -> Answering<'a, ()> {
         self.held.lock().remove(conference);
+        self.waiting.lock().remove(conference);
         Box::pin(std::future::ready(()))
     }
 }
@@ -142,6 +154,31 @@ async fn when_nothing_is_free_the_answer_is_a_place_in_the_queue() {
     open(&mut weber, "c3", 1_000).await;
     *relay.answer.lock() = Reserved::TooLarge;
     weber.post_text("/api/conferences/c3/ticket", "").await.refused(409, "conference-too-large");
+}
+
+#[tokio::test]
+async fn who_has_a_place_waits_in_no_queue_for_another_one_or_a_standby() {
+    let folder = tempfile::tempdir().unwrap();
+    let full = Reserved::Full { position: 7, retry_after_ms: 9_000 };
+    let (first, second) = (Relay::new("relay-1", full), Relay::new("relay-2", Reserved::Yes));
+    let nord = nord(folder.path(), Some(30), &[&first, &second]).await;
+    let mut weber = Browser::signed_in(&nord, "weber", "weber-1").await;
+    open(&mut weber, "c1", 20).await;
+    open(&mut weber, "c2", 20).await;
+    assert_eq!(names(&granted(&weber, "c1").await.1), ("nord", Some("relay-2")));
+    assert_eq!(names(&granted(&weber, "c2").await.1), ("relay-2", None), "the box and the other relay are full");
+    assert!(first.waiting.lock().is_empty(), "{:?}", first.waiting.lock());
+    // Whoever really waits keeps the place.
+    *second.answer.lock() = full;
+    open(&mut weber, "c3", 20).await;
+    let TicketAnswer::Queued { .. } = ticket(&weber, "c3").await else { panic!("granted") };
+    // The first time it loses its standby, the second time it looks for one.
+    for _ in 0..2 {
+        assert_eq!(names(&granted(&weber, "c1").await.1), ("nord", None));
+    }
+    for relay in [first, second] {
+        assert_eq!(relay.waiting.lock().iter().collect::<Vec<_>>(), [&id::<ConferenceId>("c3")]);
+    }
 }
 
 #[tokio::test]

@@ -178,7 +178,10 @@ impl Placement {
         held.standby = match held.standby {
             Some(standby) => match self.reserve(&standby, conference, wanted).await {
                 Reserved::Yes | Reserved::Unreachable => Some(standby),
-                Reserved::Full { .. } | Reserved::TooLarge => None,
+                Reserved::Full { .. } | Reserved::TooLarge => {
+                    self.release(&standby, conference).await;
+                    None
+                }
             },
             None => self.standby(conference, &held.primary, wanted).await,
         };
@@ -189,11 +192,16 @@ impl Placement {
     async fn place(&self, conference: &ConferenceView, wanted: u32) -> Result<Answer, PlacementError> {
         let room = &conference.conference;
         let mut queued: Option<(u32, u32)> = None;
+        let mut waits_at = Vec::new();
         let mut too_large = false;
         let own = self.own.is_some().then_some(Place::Own);
         for place in own.into_iter().chain(self.relay_places()) {
             match self.reserve(&place, room, wanted).await {
                 Reserved::Yes => {
+                    // Nobody is to wait behind a room that needs no place any more.
+                    for full in &waits_at {
+                        self.release(full, room).await;
+                    }
                     let standby = self.standby(room, &place, wanted).await;
                     return Ok(Answer::Placed(Placed {
                         primary: place,
@@ -207,6 +215,7 @@ impl Placement {
                     queued = Some(
                         queued.map_or((position, retry_after_ms), |(p, r)| (p.min(position), r.min(retry_after_ms))),
                     );
+                    waits_at.push(place);
                 }
                 Reserved::TooLarge => too_large = true,
                 Reserved::Unreachable => {
@@ -230,8 +239,14 @@ impl Placement {
         // A conference that had to leave the building may come back to it when the relay fails.
         let own = self.own.is_some().then_some(Place::Own);
         for place in self.relay_places().chain(own) {
-            if place != *primary && matches!(self.reserve(&place, conference, wanted).await, Reserved::Yes) {
-                return Some(place);
+            if place == *primary {
+                continue;
+            }
+            match self.reserve(&place, conference, wanted).await {
+                Reserved::Yes => return Some(place),
+                // A standby does not wait: it would stand in the way of those who have no place at all.
+                Reserved::Full { .. } => self.release(&place, conference).await,
+                Reserved::TooLarge | Reserved::Unreachable => {}
             }
         }
         None

@@ -4,7 +4,9 @@
 //! later. Who finds no room waits in one queue, first come first served, and is told its position and when to ask again,
 //! spread by jitter so that a class that was turned away does not come back in one instant.
 //!
-//! The queue holds no promises: a place in it is kept by asking again, and lapses after [`WAIT_TTL_MS`].
+//! The queue holds no promises: a place in it is kept by asking again when one was told to, or sooner. Asking sooner, or
+//! twice, neither loses nor wins anything. Who has not come [`WAIT_GRACE_MS`] after the told time has given up: places of
+//! those do not keep others waiting.
 
 use crate::budget::{Budget, Demand};
 use schulhof_wire::{ConferenceId, SchoolId, node::RESERVATION_TTL_MS};
@@ -16,11 +18,14 @@ pub const ROOMS_MAX: usize = 10_000;
 pub const QUEUE_LEN_MAX: usize = 1_000;
 /// Soonest and latest time to ask again, before jitter. Jitter adds up to as much again.
 pub const RETRY_MIN_MS: u64 = 2_000;
-pub const RETRY_MAX_MS: u64 = 15_000;
+pub const RETRY_MAX_MS: u64 = 10_000;
 /// Each room ahead adds this to the time to come back.
 const RETRY_PER_POSITION_MS: u64 = 250;
-/// A place in the queue lapses when not asked for: longer than the latest time to ask again, and a slow request.
-pub const WAIT_TTL_MS: u64 = 2 * RETRY_MAX_MS + 15_000;
+/// So much later than told one may ask again: a slow request, a page in the background.
+pub const WAIT_GRACE_MS: u64 = 5_000;
+/// Longest time for which a place is kept without being asked for: after a storm from which all have gone, the queue is
+/// empty again by then.
+pub const WAIT_TTL_MS: u64 = 2 * RETRY_MAX_MS + WAIT_GRACE_MS;
 
 /// A conference of a school; two schools may use the same name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -154,22 +159,24 @@ impl Admission {
     }
 
     fn wait(&mut self, now_ms: u64, jitter: u64, room: &Room, demand: Demand) -> Admitted {
-        let until_ms = now_ms.saturating_add(WAIT_TTL_MS);
         let at = self.queue.iter().position(|waiting| waiting.room == *room);
-        let position = match at {
+        let position = at.unwrap_or(self.queue.len()) + 1;
+        let retry_after_ms = retry_after_ms(position, jitter);
+        let until_ms = now_ms.saturating_add(u64::from(retry_after_ms)).saturating_add(WAIT_GRACE_MS);
+        match at {
             Some(at) => {
-                self.queue[at].demand = demand;
-                self.queue[at].until_ms = until_ms;
-                at + 1
+                let waiting = &mut self.queue[at];
+                waiting.demand = demand;
+                // The people of one room are told different times: the latest counts.
+                waiting.until_ms = waiting.until_ms.max(until_ms);
             }
             None if self.queue.len() < QUEUE_LEN_MAX => {
                 self.queue.push_back(Waiting { room: room.clone(), demand, until_ms });
                 self.next_lapse_ms = self.next_lapse_ms.min(until_ms);
-                self.queue.len()
             }
-            None => self.queue.len() + 1,
-        };
-        Admitted::Full { position: position as u32, retry_after_ms: retry_after_ms(position, jitter) }
+            None => {}
+        }
+        Admitted::Full { position: position as u32, retry_after_ms }
     }
 
     fn leave_queue(&mut self, room: &Room) {

@@ -79,6 +79,83 @@ fn a_place_in_the_queue_lapses_when_nobody_asks_for_it() {
 }
 
 #[test]
+fn asking_too_soon_too_often_or_together_neither_loses_nor_wins_a_place() {
+    let mut node = Admission::new(Budget::of_participants(30));
+    node.reserve(0, 0, &room(0), 30);
+    let mut now_ms = 1;
+    for n in 1..=20 {
+        assert!(is_full(node.reserve(now_ms, 0, &room(n), 30), n));
+    }
+    // One of them asks all the time, the others when they are told to; people of one room each for themselves.
+    let mut due_ms = [0; 21];
+    for _ in 0..2_000 {
+        now_ms += 50;
+        node.reserve(now_ms, 0, &room(0), 30);
+        for n in 1..=20 {
+            let due = now_ms >= due_ms[n as usize];
+            if n != 13 && !due {
+                continue;
+            }
+            let Admitted::Full { position, retry_after_ms } = node.reserve(now_ms, u64::from(n) * 977, &room(n), 30)
+            else {
+                panic!("room {n} got in past the others");
+            };
+            assert_eq!(position, n);
+            due_ms[n as usize] = now_ms + u64::from(retry_after_ms);
+        }
+    }
+}
+
+#[test]
+fn a_queue_that_everybody_has_left_is_empty_soon_however_long_it_was() {
+    let mut node = Admission::new(Budget::of_participants(30));
+    node.reserve(0, 0, &room(0), 30);
+    for n in 1..=(QUEUE_LEN_MAX as u32) {
+        node.reserve(0, u64::from(n) * 7_919, &room(n), 30);
+    }
+    node.release(&room(0));
+    assert!(is_full(node.reserve(1, 0, &room(9_999), 30), QUEUE_LEN_MAX as u32 + 1), "they may still come");
+    // Far behind one is told to come back after 20 s at most.
+    assert_eq!(WAIT_TTL_MS, 25_000);
+    assert_eq!(node.reserve(WAIT_TTL_MS, 0, &room(9_999), 30), Admitted::Reserved);
+}
+
+#[test]
+fn those_who_come_back_when_told_get_in_one_after_the_other_in_their_order() {
+    // A lesson of a minute for each of forty rooms, one at a time; everybody goes by what the answer says.
+    let mut node = Admission::new(Budget::of_participants(30));
+    let mut due_ms: BTreeMap<u32, u64> = (0..40).map(|n| (n, u64::from(n) * 10)).collect();
+    let (mut ended_ms, mut order, mut now_ms) = (BTreeMap::new(), Vec::new(), 0);
+    while order.len() < 40 {
+        now_ms += 10;
+        assert!(now_ms < 40 * 90_000, "{} got in", order.len());
+        let ended: Vec<u32> = ended_ms.iter().filter(|(_, at)| **at <= now_ms).map(|(n, _)| *n).collect();
+        for n in ended {
+            ended_ms.remove(&n);
+            node.release(&room(n));
+        }
+        for n in ended_ms.keys() {
+            node.reserve(now_ms, 0, &room(*n), 30);
+        }
+        let asking: Vec<u32> = due_ms.iter().filter(|(_, at)| **at <= now_ms).map(|(n, _)| *n).collect();
+        for n in asking {
+            match node.reserve(now_ms, now_ms.wrapping_mul(31) + u64::from(n), &room(n), 30) {
+                Admitted::Full { retry_after_ms, .. } => {
+                    due_ms.insert(n, now_ms + u64::from(retry_after_ms));
+                }
+                Admitted::Reserved => {
+                    due_ms.remove(&n);
+                    ended_ms.insert(n, now_ms + 60_000);
+                    order.push(n);
+                }
+                Admitted::TooLarge => panic!("thirty fit"),
+            }
+        }
+    }
+    assert_eq!(order, (0..40).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_room_larger_than_the_node_does_not_block_the_queue() {
     let mut node = Admission::new(Budget::of_participants(30));
     assert_eq!(node.reserve(0, 0, &room(1), 31), Admitted::TooLarge);

@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// Reports go out this often.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// A source's key frames and its memory are looked after this often; what is urgent of it happens at once elsewhere.
+const CHORES_INTERVAL: Duration = Duration::from_millis(50);
 /// Bounds of a believable round trip.
 const RTT_MIN: Duration = Duration::from_millis(10);
 const RTT_MAX: Duration = Duration::from_millis(500);
@@ -214,17 +216,7 @@ impl Engine {
 
     /// What one session is to be told regularly: losses to repeat, key frames, arrivals, reports.
     pub(crate) fn send_feedback(&mut self, now: Instant, peer: Peer) {
-        let mut sequences = std::mem::take(&mut self.sequences);
-        for kind in KINDS {
-            let Some(source) = self.sessions.get(peer).and_then(|session| session.source(kind)) else { continue };
-            for layer in 0..source.layers.len() {
-                self.send_nacks(now, peer, kind, layer, &mut sequences);
-                if kind != SourceKind::Microphone {
-                    self.ask_key_frame(now, peer, kind, layer);
-                }
-            }
-        }
-        self.sequences = sequences;
+        self.look_after_sources(now, peer);
         let ntp = self.ntp(now);
         self.sessions.queue(peer, |session| {
             let sender = session.rtcp_ssrc;
@@ -262,6 +254,31 @@ impl Engine {
         });
     }
 
+    /// Losses to ask for again, key frames, memory that nobody needs any more. Most sessions have nothing of it at most
+    /// times, and their layers are not touched then: with a thousand of them that would be the node's main work.
+    fn look_after_sources(&mut self, now: Instant, peer: Peer) {
+        let Some(session) = self.sessions.get_mut(peer).filter(|session| !session.streams.is_empty()) else { return };
+        let chores = now >= session.chores_at;
+        if chores {
+            session.chores_at = now + CHORES_INTERVAL;
+        }
+        if !chores && !session.urgent {
+            return;
+        }
+        session.urgent = false;
+        let mut sequences = std::mem::take(&mut self.sequences);
+        for kind in KINDS {
+            let Some(source) = self.sessions.get(peer).and_then(|session| session.source(kind)) else { continue };
+            for layer in 0..source.layers.len() {
+                self.send_nacks(now, peer, kind, layer, &mut sequences);
+                if kind != SourceKind::Microphone {
+                    self.ask_key_frame(now, peer, kind, layer);
+                }
+            }
+        }
+        self.sequences = sequences;
+    }
+
     fn send_nacks(&mut self, now: Instant, peer: Peer, kind: SourceKind, layer: usize, sequences: &mut Vec<u16>) {
         let Some(session) = self.sessions.get_mut(peer).filter(|session| session.keys.is_some()) else { return };
         let again = session.rtt;
@@ -270,6 +287,7 @@ impl Engine {
         let Some(media) = layer.ssrc.filter(|_| layer.upstream.is_missing_some()) else { return };
         sequences.clear();
         layer.upstream.nacks(now, again, sequences);
+        session.urgent = true;
         if sequences.is_empty() {
             return;
         }

@@ -169,7 +169,9 @@ impl Session {
             published,
             level: is_audio.then(|| level.unwrap_or(LEVEL_UNKNOWN)),
         };
-        let received = state.take(now, since_start.as_micros() as u64, &arrived, &packet[payload.clone()])?;
+        let received = state.take(now, since_start.as_micros() as u64, &arrived, &packet[payload.clone()]);
+        self.urgent |= state.upstream.is_missing_some();
+        let received = received?;
         Ok(received.map(|received| (received, payload)))
     }
 
@@ -185,6 +187,7 @@ impl Session {
         {
             let clock_hz = source.clock_hz();
             source.layers[layer].restart(header.ssrc, clock_hz);
+            self.urgent = true;
         }
         self.streams.push(Stream { ssrc: header.ssrc, kind, layer, carries, replay: Replay::new() });
         Ok(self.streams.len() - 1)

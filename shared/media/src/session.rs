@@ -93,6 +93,9 @@ pub(crate) struct Session {
     pub transport_cc: Option<u8>,
     pub arrivals: Arrivals,
     pub report_at: Instant,
+    /// A source lacks packets, or has just begun: it is looked after with the next tick, the others at their time.
+    pub urgent: bool,
+    pub chores_at: Instant,
 
     pub audio: Vec<Slot>,
     pub video: Vec<Slot>,
@@ -162,6 +165,8 @@ impl Session {
             transport_cc,
             arrivals: Arrivals::default(),
             report_at: now,
+            urgent: false,
+            chores_at: now,
             audio: new.audio,
             video: new.video,
             told: None,

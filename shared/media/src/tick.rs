@@ -79,14 +79,15 @@ impl Engine {
     /// Drives the handshake's repetitions. Something: the session is over.
     fn session_ended(&mut self, now: Instant, peer: Peer) -> Option<LeaveReason> {
         let session = self.sessions.get_mut(peer)?;
-        if session.handshake.poll_timeout().is_some_and(|at| at <= now) {
+        // Once it is done, nothing of it is repeated by the clock: its last flight is the node's.
+        if !session.handshake.is_done() && session.handshake.poll_timeout().is_some_and(|at| at <= now) {
             let answered = session.handshake.handle_timeout(now);
             if let Some(dest) = session.agent.selected() {
                 flush(&mut session.handshake, |packet| {
                     self.singles.push(dest, packet);
                 });
             }
-            if !answered && !session.handshake.is_done() {
+            if !answered {
                 return Some(LeaveReason::TransportFailed);
             }
         }

@@ -1,15 +1,18 @@
-//! The control channels of all clients of a run, in a thread of their own: they ping, say what is published, and remember
+//! The control channels of all clients of a run, in a thread of their own or the caller's: they ping, say what is published, and remember
 //! what the node tells.
 
 use anyhow::Context as _;
 use futures_util::{SinkExt as _, StreamExt as _};
-use schulhof_wire::media::{ToClient, ToNode};
+use schulhof_wire::media::{ParticipantId, ToClient, ToNode};
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
-use tokio::{runtime::Runtime, task::JoinHandle};
+use tokio::{
+    runtime::{Handle, Runtime},
+    task::JoinHandle,
+};
 use tokio_tungstenite::tungstenite::Message;
 
 const PING_EVERY: Duration = Duration::from_secs(2);
@@ -20,6 +23,8 @@ pub struct Told {
     pub welcome: bool,
     /// People in the room.
     pub roster: usize,
+    /// Those whose camera is on.
+    pub cameras: Vec<ParticipantId>,
     /// Video slots in use.
     pub slots: usize,
     /// Why the node closed, or the channel broke.
@@ -27,7 +32,8 @@ pub struct Told {
 }
 
 pub struct Controls {
-    runtime: Runtime,
+    handle: Handle,
+    _own: Option<Runtime>,
     node: SocketAddr,
 }
 
@@ -52,14 +58,19 @@ impl Control {
 impl Controls {
     pub fn new(node: SocketAddr) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        Ok(Self { runtime, node })
+        Ok(Self { handle: runtime.handle().clone(), _own: Some(runtime), node })
     }
 
-    /// Opens the channel of a session and says `first`, if anything.
-    pub fn open(&self, session: &str, first: Option<ToNode>) -> Control {
+    /// In the caller's runtime, whose own thread may not end another one.
+    pub fn within(handle: Handle, node: SocketAddr) -> Self {
+        Self { handle, _own: None, node }
+    }
+
+    /// Opens the channel of a session and says what is first to be said.
+    pub fn open(&self, session: &str, first: Vec<ToNode>) -> Control {
         let told = Arc::new(Mutex::new(Told::default()));
         let url = format!("ws://{}/media/control/{session}", self.node);
-        let task = self.runtime.spawn({
+        let task = self.handle.spawn({
             let told = told.clone();
             async move {
                 let end = talk(&url, first, &told).await;
@@ -73,9 +84,9 @@ impl Controls {
     }
 }
 
-async fn talk(url: &str, first: Option<ToNode>, told: &Mutex<Told>) -> anyhow::Result<()> {
+async fn talk(url: &str, first: Vec<ToNode>, told: &Mutex<Told>) -> anyhow::Result<()> {
     let (mut socket, _) = tokio_tungstenite::connect_async(url).await.context("control channel")?;
-    if let Some(first) = first {
+    for first in first {
         socket.send(Message::text(serde_json::to_string(&first)?)).await?;
     }
     let mut ping = tokio::time::interval(PING_EVERY);
@@ -100,7 +111,10 @@ fn remember(text: &str, told: &Mutex<Told>) -> anyhow::Result<()> {
     let mut told = told.lock().expect("no holder panics");
     match message {
         ToClient::Welcome { .. } => told.welcome = true,
-        ToClient::Roster { participants } => told.roster = participants.len(),
+        ToClient::Roster { participants } => {
+            told.roster = participants.len();
+            told.cameras = participants.into_iter().filter(|person| person.camera).map(|person| person.id).collect();
+        }
         ToClient::Slots { video, .. } => told.slots = video.iter().filter(|slot| slot.participant.is_some()).count(),
         ToClient::Closing { reason } => told.closed = Some(reason),
         ToClient::Waiting

@@ -12,25 +12,31 @@
 //! - [`http`], [`control`]: its way to a media node's door
 //! - [`process`]: a media process, and what it costs
 //! - [`floor`]: what send + seal alone cost on this machine
-//! - [`media`]: one publisher, many subscribers
+//! - [`media`]: one publisher, many subscribers; [`record`]: a real camera's packets, for it
+//! - [`crowd`]: people in conferences as real ones; [`class`]: rooms of thirty of them
+//! - [`janus`]: another SFU under the same load
 //! - [`log`]: the core's log beside etcd
 //! - [`ack`]: a box's acknowledgement beside the disk
 //! - [`measure`], [`disk`], [`report`]: closed loops, the disk alone, a line of figures
 
 pub mod ack;
+pub mod class;
 pub mod client;
 pub mod cluster;
 pub mod control;
+pub mod crowd;
 pub mod disk;
 pub mod floor;
 pub mod gateway;
 pub mod http;
+pub mod janus;
 pub mod log;
 pub mod measure;
 pub mod media;
 pub mod offline;
 pub mod process;
 pub mod reconnect;
+pub mod record;
 pub mod report;
 pub mod ticket;
 pub mod torture;

@@ -1,7 +1,7 @@
 //! `schulhof-bench`: measures a running piece of the product from outside. See `schulhof-bench media --help`.
 
 use clap::{Parser, Subcommand};
-use schulhof_bench::{ack, gateway, log, media, offline, reconnect, torture};
+use schulhof_bench::{ack, gateway, log, media, offline, reconnect, record, torture};
 use std::{path::PathBuf, process::ExitCode};
 
 #[derive(Parser)]
@@ -27,6 +27,9 @@ enum Command {
     Log(log::Args),
     /// What a box's "saved" costs beside the disk alone
     Ack(ack::Args),
+    /// Write down when the packets of somebody's camera come, and how long they are
+    #[command(hide = true)]
+    Record(record::Args),
     /// Be the media node: what `media` starts when the product is not built
     #[command(hide = true)]
     Node {
@@ -45,6 +48,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Torture(args) => return torture::run(&args),
         Command::Log(args) => log::run(&args)?,
         Command::Ack(args) => ack::run(&args)?,
+        Command::Record(args) => record::run(&args)?,
         Command::Node { config } => {
             let config = schulhof_net::config::load(&config)?;
             tokio::runtime::Runtime::new()?.block_on(schulhof_net::media::run(config))?;

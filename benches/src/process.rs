@@ -110,10 +110,15 @@ impl MediaProcess {
 
     /// Resident memory in kB.
     pub fn rss_kb(&self) -> anyhow::Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        Ok(line.trim().trim_end_matches(" kB").parse()?)
+        rss_kb(self.child.id())
     }
+}
+
+/// Resident memory in kB.
+pub fn rss_kb(pid: u32) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 
 /// Of all threads of a process, to the nanosecond (`schedstat`); those that have ended don't count any more.
@@ -138,7 +143,7 @@ fn on_cpu_ns(schedstat: &str) -> anyhow::Result<u64> {
 }
 
 /// Free for TCP and UDP just now.
-fn free_port() -> anyhow::Result<SocketAddr> {
+pub fn free_port() -> anyhow::Result<SocketAddr> {
     for _ in 0..32 {
         let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let addr = tcp.local_addr()?;

@@ -9,7 +9,7 @@ use schulhof_bench::{
     client::Kit,
     control::Controls,
     http,
-    media::{PAYLOAD_LEN, Publisher},
+    media::{PAYLOAD_LEN, Pattern, Publisher, server::join_as_publisher},
     ticket::Issuer,
 };
 use schulhof_net::media::{self, Config};
@@ -129,7 +129,9 @@ fn a_foreign_peer_connection_joins_and_receives_what_another_client_sends() -> a
         admin: any,
     }))?;
     let controls = Controls::new(node.addr())?;
-    let mut publisher = Publisher::join(&Kit::new()?, node.addr(), &issuer, &controls, "bench", BURST)?;
+    let (client, socket, stream, _publishes) =
+        join_as_publisher(&Kit::new()?, node.addr(), &issuer, &controls, "bench")?;
+    let publisher = Publisher::start(client, socket, stream, Pattern::Burst(BURST))?;
     publisher.wait_connected(PATIENCE)?;
     publisher.set_rate(300.0);
 
@@ -139,7 +141,7 @@ fn a_foreign_peer_connection_joins_and_receives_what_another_client_sends() -> a
     let (peer, offer) = runtime.block_on(peer(Handler { gathered, states, packets }, gathering))?;
     let ticket = issuer.ticket("bench", "foreigner", MediaRole::Participant, AUDIO_SLOTS, VIDEO_SLOTS)?;
     let joined = http::join(node.addr(), ticket, offer)?;
-    let control = controls.open(&joined.session, None);
+    let control = controls.open(&joined.session, vec![]);
     runtime.block_on(peer.set_remote_description(RTCSessionDescription::answer(joined.answer)?))?;
 
     let end = Instant::now() + PATIENCE;

@@ -1,4 +1,5 @@
 //! The controlling end of ICE with one candidate pair: binding requests until one is answered, then for consent (RFC 7675).
+//! Requests of the other end are answered: some check on their side, too, before they begin the handshake.
 
 use rtc_crypto::RTCCrypto;
 use rtc_stun::{
@@ -7,8 +8,12 @@ use rtc_stun::{
     integrity::MessageIntegrity,
     message::{BINDING_REQUEST, BINDING_SUCCESS, Message, TransactionId},
     textattrs::TextAttribute,
+    xoraddr::XorMappedAddress,
 };
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 const CHECK_EVERY: Duration = Duration::from_millis(50);
 const CONSENT_EVERY: Duration = Duration::from_secs(2);
@@ -61,4 +66,29 @@ impl Checker {
         self.answered |= good;
         good
     }
+}
+
+/// The answer to a binding request from `from`, if it was made with our password.
+pub(super) fn answer(
+    crypto: &dyn RTCCrypto,
+    packet: &[u8],
+    password: &str,
+    from: SocketAddr,
+) -> anyhow::Result<Option<Vec<u8>>> {
+    let mut request = Message::new();
+    let good = request.unmarshal_binary(packet).is_ok()
+        && request.typ == BINDING_REQUEST
+        && MessageIntegrity::check(&mut request, password.as_bytes(), crypto).is_ok();
+    if !good {
+        return Ok(None);
+    }
+    let mut message = Message::new();
+    message.build(&[
+        Box::new(request.transaction_id),
+        Box::new(BINDING_SUCCESS),
+        Box::new(XorMappedAddress { ip: from.ip(), port: from.port() }),
+        Box::new(MessageIntegrity::new_short_term_integrity_with_provider(password.to_owned(), crypto)),
+        Box::new(FINGERPRINT),
+    ])?;
+    Ok(Some(message.raw))
 }

@@ -4,7 +4,7 @@
 use anyhow::Context as _;
 use rtc_crypto::{HashAlgorithm, RTCCrypto, RTCCryptoProvider, providers::AwsLcRsProvider};
 use rtc_dtls::{
-    config::{ConfigBuilder, ExtendedMasterSecretType, HandshakeConfig},
+    config::{ClientAuthType, ConfigBuilder, ExtendedMasterSecretType, HandshakeConfig},
     crypto::Certificate,
     extension::extension_use_srtp::SrtpProtectionProfile,
 };
@@ -16,6 +16,8 @@ const FLIGHT_INTERVAL: Duration = Duration::from_millis(100);
 pub struct Kit {
     provider: Arc<dyn RTCCryptoProvider>,
     pub(super) dtls: Arc<HandshakeConfig>,
+    /// For who waits for the other end to begin.
+    pub(super) dtls_passive: Arc<HandshakeConfig>,
     pub(super) fingerprint: String,
 }
 
@@ -24,20 +26,23 @@ impl Kit {
         let provider: Arc<dyn RTCCryptoProvider> = Arc::new(AwsLcRsProvider::default());
         let certificate = Certificate::generate_self_signed(vec!["bench".to_owned()], provider.crypto())?;
         let der = certificate.certificate.first().context("a certificate")?.to_vec();
-        let dtls = ConfigBuilder::default()
-            .with_crypto_provider(provider.clone())
-            .with_certificates(vec![certificate])
-            // Chromium's order: the slow one first. The node must choose the other.
-            .with_srtp_protection_profiles(vec![
-                SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
-                SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
-            ])
-            // The fingerprint is compared instead (RFC 8122).
-            .with_insecure_skip_verify(true)
-            .with_extended_master_secret(ExtendedMasterSecretType::Require)
-            .with_flight_interval(FLIGHT_INTERVAL)
-            .build(true, None)?;
-        let mut kit = Self { provider, dtls: Arc::new(dtls), fingerprint: String::new() };
+        let config = |profiles| {
+            ConfigBuilder::default()
+                .with_crypto_provider(provider.clone())
+                .with_certificates(vec![certificate.clone()])
+                .with_srtp_protection_profiles(profiles)
+                // The fingerprint is compared instead (RFC 8122).
+                .with_insecure_skip_verify(true)
+                .with_client_auth(ClientAuthType::RequireAnyClientCert)
+                .with_extended_master_secret(ExtendedMasterSecretType::Require)
+                .with_flight_interval(FLIGHT_INTERVAL)
+        };
+        // Chromium's order: the slow one first. The node must choose the other.
+        let (slow, fast) =
+            (SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80, SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm);
+        let dtls = Arc::new(config(vec![slow, fast]).build(true, None)?);
+        let dtls_passive = Arc::new(config(vec![fast]).build(false, None)?);
+        let mut kit = Self { provider: provider.clone(), dtls, dtls_passive, fingerprint: String::new() };
         kit.fingerprint = kit.fingerprint_of(&der)?;
         Ok(Arc::new(kit))
     }

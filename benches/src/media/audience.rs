@@ -1,17 +1,10 @@
-//! Those who receive: all subscribers in one thread, each with a socket of its own. Every packet is counted, every 64th is
-//! opened with the subscriber's keys.
+//! Those who receive: all subscribers in one thread, each with a socket of its own. Every packet is counted,
+//! every 64th is opened with the subscriber's keys.
 
-use crate::{
-    client::{Client, Kit, Slots, is_rtp},
-    control::{Control, Controls},
-    http,
-    ticket::Issuer,
-};
+use crate::client::{Client, is_rtp};
 use anyhow::{Context as _, bail};
 use schulhof_net::udp::{MediaSocket, Poller, RecvBatch, Waker};
-use schulhof_wire::ticket::{AUDIO_SLOTS, MediaRole, VIDEO_SLOTS};
 use std::{
-    net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -79,27 +72,11 @@ impl Audience {
         Ok(Self { shared, arrivals, waker, thread: Some(thread) })
     }
 
-    /// Joins one more, with all the slots that a listener can have; the handshake goes on in the audience's thread.
-    pub fn join(
-        &self,
-        kit: &Arc<Kit>,
-        node: SocketAddr,
-        issuer: &Issuer,
-        controls: &Controls,
-        room: &str,
-        number: u32,
-    ) -> anyhow::Result<Control> {
-        let socket = MediaSocket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?.without_gro()?;
-        let slots = Slots { audio: AUDIO_SLOTS, video: VIDEO_SLOTS };
-        let mut client = Client::new(kit.clone(), socket.local_addr()?, number, slots);
-        let account = format!("subscriber-{number}");
-        let ticket = issuer.ticket(room, &account, MediaRole::Participant, slots.audio, slots.video)?;
-        let joined = http::join(node, ticket, client.offer()).with_context(|| account)?;
-        client.answered(Instant::now(), &joined.answer)?;
-        let control = controls.open(&joined.session, None);
+    /// Takes in one who has joined; the handshake goes on in the audience's thread.
+    pub fn seat(&self, client: Client, socket: MediaSocket) -> anyhow::Result<()> {
         self.arrivals.send((client, socket)).ok().context("the audience is gone")?;
         self.waker.wake();
-        Ok(control)
+        Ok(())
     }
 
     pub fn counts(&self) -> anyhow::Result<Counts> {
@@ -170,8 +147,11 @@ impl Seat {
     ) -> anyhow::Result<()> {
         batch.receive(socket)?;
         let mut result = Ok(());
-        batch.for_each(|_, packet| {
+        batch.for_each_stamped(|_, stamp, packet| {
             if is_rtp(packet) {
+                if let Some(stamp) = stamp {
+                    self.client.received(stamp, packet);
+                }
                 self.count(packet, counts);
             } else if let Err(error) = self.client.handle(now, packet) {
                 result = Err(error);

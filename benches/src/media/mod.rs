@@ -1,65 +1,75 @@
-//! `schulhof-bench media`: one publisher to N subscribers in each room, bursts of packets, through a media process.
+//! `schulhof-bench media`: one publisher to N subscribers in each room, bursts of packets or a real camera's frames, through
+//! a media process and through Janus; and classes of thirty.
 //!
 //! The rate adapts so that the media process is busy and loss stays small; then processor time is counted for a while.
 //! Figures are per second of the process's processor time, so that a generator on the same machine does not flatter or
-//! harm them. The floor is measured in the same run.
+//! harm them. The floor is measured in the same run. Listeners in classes tell what arrived and when, as browsers do, and
+//! the node adapts to that; the other listeners send receiver reports only, so that they get whatever is published.
 
 mod audience;
+mod measure;
 mod publisher;
+pub mod recording;
 mod report;
+pub mod server;
 
 pub use audience::Audience;
-pub use publisher::Publisher;
+pub(crate) use measure::{quiet, wait};
+pub use publisher::{Pattern, Publisher};
 pub use report::{Report, Row};
 
-use crate::{
-    client::Kit,
-    control::Controls,
-    floor,
-    process::{MediaProcess, Program},
-};
+use crate::{class, client::Kit, janus::Janus, process::Program};
 use anyhow::{Context as _, ensure};
-use std::{
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use measure::{Size, measure};
+use recording::Recording;
+use server::Ours;
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// RTP payload: with header, extensions and tag a packet of 1,200 bytes.
 pub const PAYLOAD_LEN: usize = 1_160;
-/// What the media process is to be loaded with, in parts of one processor.
-const LOAD_WANTED: f64 = 0.75;
-/// Beyond it the rate goes down: figures of an overloaded process say nothing.
-const LOSS_MAX: f64 = 0.005;
-/// Measurements at ever lower rates before loss is reported as it is.
-const RETRIES_MAX: usize = 4;
-const CALIBRATION_STEPS: usize = 10;
-const CALIBRATION_STEP: Duration = Duration::from_millis(600);
-const FLOOR_TIME: Duration = Duration::from_secs(1);
-const CONNECT_MAX: Duration = Duration::from_secs(30);
-const POLL_EVERY: Duration = Duration::from_millis(10);
-/// A process counts as quiet when it used less than this in [`QUIET_STEP`].
-const QUIET_NS: u64 = 3_000_000;
-const QUIET_STEP: Duration = Duration::from_millis(150);
-const FIRST_FORWARDED_PER_S: f64 = 60_000.0;
-/// Most packets per second of one publisher. Who loses 32,768 packets in a row cannot tell any more how often the
-/// sequence number went round (RFC 3711 §3.3.1); at this rate that takes a stall of 0.8 s.
-const RATE_MAX: f64 = 40_000.0;
+/// As many rooms as make so many subscribers load the node, but not more: one publisher's rate is a browser's.
+const EVERYBODY_WANTED: usize = 400;
+const ROOMS_WANTED_MAX: usize = 20;
+const ROOMS_MAX: usize = 50;
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Equal packets, some at once
+    Bursts,
+    /// The frames of Chromium's camera
+    Camera,
+    /// Janus beside it, taking turns
+    Janus,
+    /// Rooms of thirty
+    Class,
+}
 
 #[derive(clap::Args)]
 pub struct Args {
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
+    /// Only these
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["bursts", "camera", "janus", "class"])]
+    parts: Vec<Part>,
     /// Numbers of subscribers
     #[arg(long, value_delimiter = ',', default_values_t = [10, 50, 100])]
     subscribers: Vec<usize>,
     /// Packets that the publisher sends at once
     #[arg(long, value_delimiter = ',', default_values_t = [1, 4, 8])]
     bursts: Vec<usize>,
-    /// Rooms side by side, each with a publisher and its subscribers; bursts of different rooms don't join into runs
-    #[arg(long, default_value_t = 1)]
-    rooms: usize,
+    /// Subscribers and burst at which Janus runs too
+    #[arg(long, default_value_t = 50)]
+    janus_subscribers: usize,
+    #[arg(long, default_value_t = 4)]
+    janus_burst: usize,
+    /// Rooms side by side, each with a publisher and its subscribers; by default as many as load the node
+    #[arg(long)]
+    rooms: Option<usize>,
+    /// Rooms of thirty
+    #[arg(long, value_delimiter = ',', default_values_t = [4, 8])]
+    classes: Vec<usize>,
     /// Seconds to measure each combination
     #[arg(long, default_value_t = 5)]
     seconds: u64,
@@ -68,198 +78,62 @@ pub struct Args {
     bin: Option<PathBuf>,
 }
 
+impl Args {
+    fn rooms(&self, subscribers: usize) -> usize {
+        self.rooms.unwrap_or_else(|| EVERYBODY_WANTED.div_ceil(subscribers.max(1)).min(ROOMS_WANTED_MAX))
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        ensure!(self.rooms.is_none_or(|rooms| (1..=ROOMS_MAX).contains(&rooms)), "1 to {ROOMS_MAX} rooms");
+        let sizes = || self.subscribers.iter().chain([&self.janus_subscribers]);
+        ensure!(sizes().all(|n| (1..=500).contains(&(n * self.rooms(*n)))), "1 to 500 subscribers in all");
+        ensure!(
+            self.bursts.iter().chain([&self.janus_burst]).all(|n| (1..=32).contains(n)),
+            "bursts of 1 to 32 packets"
+        );
+        ensure!(self.classes.iter().all(|rooms| (1..=30).contains(rooms)), "1 to 30 classes");
+        ensure!((1..=600).contains(&self.seconds), "1 to 600 seconds");
+        Ok(())
+    }
+}
+
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    ensure!((1..=50).contains(&args.rooms), "1 to 50 rooms");
-    ensure!(args.subscribers.iter().all(|n| (1..=500).contains(&(n * args.rooms))), "1 to 500 subscribers in all");
-    ensure!(args.bursts.iter().all(|n| (1..=32).contains(n)), "bursts of 1 to 32 packets");
-    ensure!((1..=600).contains(&args.seconds), "1 to 600 seconds");
-    let program = Program::find(args.bin.as_deref())?;
-    let kit = Kit::new()?;
-    let mut report = Report::new();
+    args.check()?;
+    let (program, kit) = (Program::find(args.bin.as_deref())?, Kit::new()?);
+    let camera = Pattern::Camera(Arc::new(Recording::chromium()?));
+    let time = Duration::from_secs(args.seconds);
+    let mut report = Report::new(!args.json);
+    let ours = |subscribers: usize, pattern: &Pattern| {
+        let size = Size { rooms: args.rooms(subscribers), subscribers, pattern: pattern.clone() };
+        let row = measure(&kit, "schulhof", &mut Ours::start(&program)?, size, time);
+        row.with_context(|| format!("{subscribers} subscribers, {:.1} packets at once", pattern.packets_per_frame()))
+    };
+    let has = |part| args.parts.contains(&part);
+    let mut patterns: Vec<Pattern> = Vec::new();
+    if has(Part::Bursts) {
+        patterns.extend(args.bursts.iter().map(|burst| Pattern::Burst(*burst)));
+    }
+    if has(Part::Camera) {
+        patterns.push(camera.clone());
+    }
     for &subscribers in &args.subscribers {
-        for &burst in &args.bursts {
-            let size = Size { rooms: args.rooms, subscribers, burst };
-            let row = measure(&kit, &program, size, Duration::from_secs(args.seconds))
-                .with_context(|| format!("{subscribers} subscribers, bursts of {burst}"))?;
-            if !args.json {
-                report.print_row(&row);
-            }
-            report.rows.push(row);
+        for pattern in &patterns {
+            report.add(ours(subscribers, pattern)?);
         }
     }
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    }
-    Ok(())
-}
-
-#[derive(Clone, Copy)]
-struct Size {
-    rooms: usize,
-    /// In each room.
-    subscribers: usize,
-    burst: usize,
-}
-
-fn measure(kit: &Arc<Kit>, program: &Program, size: Size, time: Duration) -> anyhow::Result<Row> {
-    let Size { rooms, subscribers, burst } = size;
-    let everybody = rooms * subscribers;
-    let process = MediaProcess::start(program)?;
-    let controls = Controls::new(process.addr)?;
-    let names: Vec<String> = (0..rooms).map(|n| format!("room-{n}")).collect();
-    let mut publishers = Vec::with_capacity(rooms);
-    for room in &names {
-        let mut publisher = Publisher::join(kit, process.addr, &process.issuer, &controls, room, burst)?;
-        publisher.wait_connected(CONNECT_MAX)?;
-        publishers.push(publisher);
-    }
-    let audience = Audience::new()?;
-
-    quiet(&process)?;
-    let (cpu_before, rss_before) = (process.cpu_ns()?, process.rss_kb()?);
-    let mut channels = Vec::with_capacity(everybody);
-    for n in 0..everybody {
-        let room = &names[n % rooms];
-        channels.push(audience.join(kit, process.addr, &process.issuer, &controls, room, n as u32 + 1)?);
-    }
-    wait(CONNECT_MAX, "all subscribers connect", || Ok(audience.counts()?.connected == everybody))?;
-    quiet(&process)?;
-    let (cpu_joined, rss_joined) = (process.cpu_ns()?, process.rss_kb()?);
-
-    let mut bench = Bench { process, publishers, audience, subscribers };
-    let rate = bench.calibrate(everybody)?;
-    let (datagrams, calls) = sends(&bench.process)?;
-    let window = bench.measure_calmly(rate, time)?;
-    let (datagrams, calls) = sends(&bench.process).map(|(d, c)| (d - datagrams, c - calls))?;
-    let rss_loaded = bench.process.rss_kb()?;
-    let counts = bench.audience.counts()?;
-    ensure!(counts.forged == 0 && counts.opened > 0, "subscribers got packets that don't open: {counts:?}");
-    if let Some(closed) = channels.iter().find_map(|channel| channel.told().closed) {
-        anyhow::bail!("a control channel was closed: {closed}");
-    }
-    drop((channels, bench));
-    Ok(Row {
-        rooms,
-        subscribers,
-        burst,
-        forwarded_per_cpu_s: window.received as f64 / window.cpu_s,
-        floor_per_cpu_s: floor::per_cpu_s(subscribers, burst, PAYLOAD_LEN, FLOOR_TIME)?,
-        cpu_per_join_ms: (cpu_joined - cpu_before) as f64 / 1e6 / everybody as f64,
-        rss_per_peer_kb: rss_joined.saturating_sub(rss_before) as f64 / everybody as f64,
-        rss_per_peer_loaded_kb: rss_loaded.saturating_sub(rss_before) as f64 / everybody as f64,
-        loss: window.loss,
-        published_per_s: window.published as f64 / window.wall_s,
-        forwarded_per_s: window.received as f64 / window.wall_s,
-        load: window.load,
-        datagrams_per_send: datagrams as f64 / calls as f64,
-    })
-}
-
-/// Datagrams sent, and system calls for it, since the beginning.
-fn sends(process: &MediaProcess) -> anyhow::Result<(u64, u64)> {
-    let counter = |name: &str| process.counter(&format!("schulhof_media_{name}_total"));
-    Ok((counter("sent_datagrams")?, counter("send_calls")?))
-}
-
-/// What happened in a while.
-struct Window {
-    published: u64,
-    received: u64,
-    cpu_s: f64,
-    wall_s: f64,
-    /// Processors that the process kept busy.
-    load: f64,
-    /// Share of what was published that subscribers did not get.
-    loss: f64,
-}
-
-struct Bench {
-    process: MediaProcess,
-    publishers: Vec<Publisher>,
-    audience: Audience,
-    /// In each room.
-    subscribers: usize,
-}
-
-impl Bench {
-    /// Finds the rate per publisher at which the process is busy and loss small.
-    fn calibrate(&mut self, everybody: usize) -> anyhow::Result<f64> {
-        let mut rate = FIRST_FORWARDED_PER_S / everybody as f64;
-        self.set_rate(rate);
-        wait(CONNECT_MAX, "all subscribers get media", || Ok(self.audience.counts()?.hearing == everybody))?;
-        for _ in 0..CALIBRATION_STEPS {
-            let window = self.window(CALIBRATION_STEP)?;
-            let factor = if window.loss > LOSS_MAX { 0.75 } else { (LOAD_WANTED / window.load).clamp(0.5, 1.6) };
-            if (0.93..1.07).contains(&factor) {
-                break;
-            }
-            rate = (rate * factor).min(RATE_MAX);
-            self.set_rate(rate);
+    if has(Part::Janus) {
+        let subscribers = args.janus_subscribers;
+        for pattern in [Pattern::Burst(args.janus_burst), camera] {
+            let size = Size { rooms: args.rooms(subscribers), subscribers, pattern: pattern.clone() };
+            let theirs =
+                measure(&kit, "janus", &mut Janus::start(args.rooms(subscribers))?, size, time).context("Janus")?;
+            report.compare(ours(subscribers, &pattern)?, theirs);
         }
-        Ok(rate)
     }
-
-    /// Measures; again at a lower rate when packets were lost.
-    fn measure_calmly(&mut self, mut rate: f64, time: Duration) -> anyhow::Result<Window> {
-        for _ in 0..RETRIES_MAX {
-            let window = self.window(time)?;
-            if window.loss <= LOSS_MAX {
-                return Ok(window);
-            }
-            rate *= 0.75;
-            self.set_rate(rate);
-            std::thread::sleep(CALIBRATION_STEP);
+    if has(Part::Class) {
+        for &rooms in &args.classes {
+            report.add_class(class::measure(&kit, &program, rooms, time).with_context(|| format!("{rooms} classes"))?);
         }
-        self.window(time)
     }
-
-    fn set_rate(&self, packets_per_s: f64) {
-        self.publishers.iter().for_each(|publisher| publisher.set_rate(packets_per_s));
-    }
-
-    fn published(&self) -> anyhow::Result<u64> {
-        self.publishers.iter().map(Publisher::published).sum()
-    }
-
-    fn window(&self, time: Duration) -> anyhow::Result<Window> {
-        let start = Instant::now();
-        let (cpu, published) = (self.process.cpu_ns()?, self.published()?);
-        let received = self.audience.counts()?.received;
-        std::thread::sleep(time);
-        let wall_s = start.elapsed().as_secs_f64();
-        let cpu_s = (self.process.cpu_ns()? - cpu) as f64 / 1e9;
-        let published = self.published()? - published;
-        let received = self.audience.counts()?.received - received;
-        ensure!(received > 0, "subscribers got nothing of {published} packets in {wall_s:.1} s");
-        let expected = published as f64 * self.subscribers as f64;
-        Ok(Window {
-            published,
-            received,
-            cpu_s,
-            wall_s,
-            load: cpu_s / wall_s,
-            loss: (1.0 - received as f64 / expected).max(0.0),
-        })
-    }
-}
-
-/// Waits until the process has nothing to do any more.
-fn quiet(process: &MediaProcess) -> anyhow::Result<()> {
-    let mut last = process.cpu_ns()?;
-    wait(CONNECT_MAX, "the media process is quiet", || {
-        std::thread::sleep(QUIET_STEP);
-        let now = process.cpu_ns()?;
-        let used = now - std::mem::replace(&mut last, now);
-        Ok(used < QUIET_NS)
-    })
-}
-
-/// Polls a condition, and says what did not happen in time.
-pub(crate) fn wait(max: Duration, what: &str, mut done: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
-    let end = Instant::now() + max;
-    while !done()? {
-        ensure!(Instant::now() < end, "waited {max:?} in vain until {what}");
-        std::thread::sleep(POLL_EVERY);
-    }
-    Ok(())
+    report.finish()
 }

@@ -1,17 +1,12 @@
-//! The one who sends: joins, says that its camera is on, and sends frames of `burst` packets at a set rate.
+//! The one who sends: shakes hands, and sends frames of a [`Pattern`] at a set rate.
 
 use crate::{
-    client::{Client, Kit, Slots, Stream, is_rtp, vp8_payload},
-    control::{Control, Controls},
-    http,
-    media::{PAYLOAD_LEN, wait},
-    ticket::Issuer,
+    client::{Client, Stream, is_rtp, vp8_payload},
+    media::{PAYLOAD_LEN, recording::Recording, wait},
 };
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use schulhof_net::udp::{MediaSocket, Poller, RecvBatch};
-use schulhof_wire::{media::ToNode, ticket::MediaRole};
 use std::{
-    net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -20,7 +15,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-const SSRC: u32 = 0x0a0b_0c0d;
+/// Lines of the picture, as its key frames say.
+const HEIGHT: u16 = 720;
 const TICK: Duration = Duration::from_millis(20);
 /// Nearer than this, the thread yields instead of sleeping: waking up takes about as long.
 const SPIN: Duration = Duration::from_micros(80);
@@ -28,6 +24,36 @@ const SPIN: Duration = Duration::from_micros(80);
 const SPIN_RATE_MIN: f64 = 2_000.0;
 /// Frames that are late by more than this many are left out; a hurried backlog would be another load.
 const BACKLOG_MAX: f64 = 4.0;
+
+/// What a frame is.
+#[derive(Debug, Clone)]
+pub enum Pattern {
+    /// So many packets at once, all of the same length.
+    Burst(usize),
+    /// The frames of a real camera's best layer, their packets at the recorded distances; only the time between frames
+    /// follows the rate.
+    Camera(Arc<Recording>),
+}
+
+impl Pattern {
+    pub fn packets_per_frame(&self) -> f64 {
+        match self {
+            Self::Burst(burst) => *burst as f64,
+            Self::Camera(recording) => recording.packets_per_frame(2),
+        }
+    }
+
+    /// Of the packets, on average.
+    pub fn payload_len(&self) -> usize {
+        match self {
+            Self::Burst(_) => PAYLOAD_LEN,
+            Self::Camera(recording) => {
+                let packets = || recording.layers[2].iter().flat_map(|frame| &frame.packets);
+                packets().map(|packet| packet.payload_len).sum::<usize>() / packets().count().max(1)
+            }
+        }
+    }
+}
 
 #[derive(Default)]
 struct Shared {
@@ -41,9 +67,8 @@ struct Shared {
 
 pub struct Publisher {
     shared: Arc<Shared>,
-    burst: usize,
+    pattern: Pattern,
     thread: Option<JoinHandle<()>>,
-    control: Control,
 }
 
 impl Drop for Publisher {
@@ -56,45 +81,31 @@ impl Drop for Publisher {
 }
 
 impl Publisher {
-    /// Joins; sends nothing until [`Self::set_rate`].
-    pub fn join(
-        kit: &Arc<Kit>,
-        node: SocketAddr,
-        issuer: &Issuer,
-        controls: &Controls,
-        room: &str,
-        burst: usize,
-    ) -> anyhow::Result<Self> {
-        let socket = MediaSocket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
-        let slots = Slots { audio: 1, video: 1 };
-        let mut client = Client::new(kit.clone(), socket.local_addr()?, 0, slots);
-        let ticket = issuer.ticket(room, "publisher", MediaRole::Moderator, slots.audio, slots.video)?;
-        let joined = http::join(node, ticket, client.offer()).context("the publisher")?;
-        client.answered(Instant::now(), &joined.answer)?;
-        let publish = ToNode::Publish { microphone: false, camera: true, screen: false };
-        let control = controls.open(&joined.session, Some(publish));
+    /// One who has joined; sends nothing until [`Self::set_rate`].
+    pub fn start(client: Client, socket: MediaSocket, stream: Stream, pattern: Pattern) -> anyhow::Result<Self> {
         let shared = Arc::new(Shared::default());
         let thread = std::thread::Builder::new().name("publisher".into()).spawn({
-            let shared = shared.clone();
+            let (shared, pattern) = (shared.clone(), pattern.clone());
             move || {
-                if let Err(error) = Sender::new(client, socket, burst).and_then(|sender| sender.run(&shared)) {
+                let sender = Sender::new(client, socket, stream, pattern);
+                if let Err(error) = sender.and_then(|sender| sender.run(&shared)) {
                     *shared.failed.lock().expect("no holder panics") = Some(format!("{error:#}"));
                 }
             }
         })?;
-        Ok(Self { shared, burst, thread: Some(thread), control })
+        Ok(Self { shared, pattern, thread: Some(thread) })
     }
 
-    pub fn wait_connected(&mut self, max: Duration) -> anyhow::Result<()> {
+    pub fn wait_connected(&self, max: Duration) -> anyhow::Result<()> {
         wait(max, "the publisher connects", || {
             self.check()?;
-            Ok(self.shared.connected.load(Ordering::Relaxed) && self.control.told().welcome)
+            Ok(self.shared.connected.load(Ordering::Relaxed))
         })
     }
 
-    /// Packets per second, in frames of `burst`.
+    /// Packets per second, in whole frames.
     pub fn set_rate(&self, packets_per_s: f64) {
-        self.shared.rate.store((packets_per_s / self.burst as f64).to_bits(), Ordering::Relaxed);
+        self.shared.rate.store((packets_per_s / self.pattern.packets_per_frame()).to_bits(), Ordering::Relaxed);
     }
 
     /// Packets sent since the beginning.
@@ -117,20 +128,22 @@ struct Sender {
     poller: Poller,
     batch: RecvBatch,
     stream: Stream,
-    burst: usize,
+    transport: u16,
+    pattern: Pattern,
     frame: u64,
     packet: Vec<u8>,
 }
 
 impl Sender {
-    fn new(client: Client, socket: MediaSocket, burst: usize) -> anyhow::Result<Self> {
+    fn new(client: Client, socket: MediaSocket, stream: Stream, pattern: Pattern) -> anyhow::Result<Self> {
         Ok(Self {
             client,
             socket: [socket],
             poller: Poller::new()?,
             batch: RecvBatch::new(),
-            stream: Stream::camera(SSRC, "f"),
-            burst,
+            stream,
+            transport: 0,
+            pattern,
             frame: 0,
             packet: Vec::new(),
         })
@@ -162,8 +175,8 @@ impl Sender {
             }
             let due = now.duration_since(since).as_secs_f64() * rate;
             if due >= sent + 1.0 {
-                self.send_frame()?;
-                shared.published.fetch_add(self.burst as u64, Ordering::Relaxed);
+                let packets = self.send_frame()?;
+                shared.published.fetch_add(packets, Ordering::Relaxed);
                 sent = (sent + 1.0).max(due - BACKLOG_MAX);
             } else {
                 let wait = Duration::from_secs_f64((sent + 1.0 - due) / rate);
@@ -178,17 +191,39 @@ impl Sender {
         Ok(())
     }
 
-    /// One frame, its packets one by one, as a browser sends them.
-    fn send_frame(&mut self) -> anyhow::Result<()> {
-        let Some(to) = self.client.remote_addr() else { return Ok(()) };
+    /// One frame, its packets one by one, as a browser sends them. The result is their number.
+    fn send_frame(&mut self) -> anyhow::Result<u64> {
         self.frame += 1;
-        let timestamp = (self.frame as u32).wrapping_mul(3_000);
-        for n in 0..self.burst {
-            let payload = vp8_payload(self.frame as u16, n == 0, PAYLOAD_LEN);
-            self.stream.packet(timestamp, n + 1 == self.burst, &payload, &mut self.packet);
-            let sealed = self.client.seal(&self.packet)?;
-            self.socket[0].send_run(to, &sealed, sealed.len());
+        match &self.pattern {
+            Pattern::Burst(burst) => {
+                let burst = *burst;
+                for n in 0..burst {
+                    self.send(n == 0, n + 1 == burst, PAYLOAD_LEN)?;
+                }
+                Ok(burst as u64)
+            }
+            Pattern::Camera(recording) => {
+                let (begun, recording) = (Instant::now(), recording.clone());
+                let frames = &recording.layers[2];
+                let packets = &frames[self.frame as usize % frames.len()].packets;
+                for (n, packet) in packets.iter().enumerate() {
+                    while begun.elapsed() < packet.after {
+                        std::thread::yield_now();
+                    }
+                    self.send(n == 0, n + 1 == packets.len(), packet.payload_len)?;
+                }
+                Ok(packets.len() as u64)
+            }
         }
+    }
+
+    fn send(&mut self, first: bool, last: bool, payload_len: usize) -> anyhow::Result<()> {
+        let Some(to) = self.client.remote_addr() else { return Ok(()) };
+        let timestamp = (self.frame as u32).wrapping_mul(3_000);
+        let payload = vp8_payload(self.frame as u16, first, HEIGHT, payload_len);
+        self.stream.packet(timestamp, last, 0, &mut self.transport, &payload, &mut self.packet);
+        let sealed = self.client.seal(&self.packet)?;
+        self.socket[0].send_run(to, &sealed, sealed.len());
         Ok(())
     }
 

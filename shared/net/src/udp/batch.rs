@@ -8,6 +8,7 @@ use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
     os::fd::{AsFd, AsRawFd},
+    time::Duration,
 };
 
 /// Messages per call. With GRO one message holds up to 64 datagrams; more messages would only make the kernel's copy
@@ -15,8 +16,8 @@ use std::{
 const MESSAGES: usize = 32;
 /// Room per message: the largest run. Memory is touched only as far as packets fill it.
 const MESSAGE_LEN: usize = 65_536;
-/// Room for the control message that tells the segment length.
-const CONTROL_LEN: usize = 64;
+/// Room for the control messages that tell the segment length and, where asked for, the time of arrival.
+const CONTROL_LEN: usize = 128;
 
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
@@ -27,6 +28,7 @@ struct Message {
     source: SocketAddr,
     len: usize,
     segment_len: usize,
+    stamp: Option<Duration>,
 }
 
 /// Buffers for one worker, used again and again.
@@ -101,10 +103,12 @@ impl RecvBatch {
         for (header, name) in headers[..received].iter().zip(&self.names) {
             let len = header.msg_len as usize;
             let whole = header.msg_hdr.msg_flags & libc::MSG_TRUNC == 0;
+            let controls = read_controls(&header.msg_hdr);
             let message = source(name).filter(|_| whole).map(|source| Message {
                 source: canonical(source),
                 len,
-                segment_len: segment_len(&header.msg_hdr).unwrap_or(len).max(1),
+                segment_len: controls.segment_len.unwrap_or(len).max(1),
+                stamp: controls.stamp,
             });
             self.truncated += u64::from(message.is_none());
             self.messages.push(message);
@@ -114,9 +118,15 @@ impl RecvBatch {
 
     /// Hands on each datagram of the last batch, in order of arrival.
     pub fn for_each(&mut self, mut handle: impl FnMut(SocketAddr, &mut [u8])) {
+        self.for_each_stamped(|source, _, packet| handle(source, packet));
+    }
+
+    /// The same, with the time since 1970 when the kernel got it, if the socket asks for that.
+    pub fn for_each_stamped(&mut self, mut handle: impl FnMut(SocketAddr, Option<Duration>, &mut [u8])) {
         for (message, room) in self.messages.iter().zip(self.bytes.chunks_exact_mut(MESSAGE_LEN)) {
             if let Some(message) = message {
-                room[..message.len].chunks_mut(message.segment_len).for_each(|packet| handle(message.source, packet));
+                let packets = room[..message.len].chunks_mut(message.segment_len);
+                packets.for_each(|packet| handle(message.source, message.stamp, packet));
             }
         }
     }
@@ -141,19 +151,34 @@ fn source(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
     }
 }
 
-/// The length of the datagrams that GRO joined into one message; `None` if it is a single one.
-fn segment_len(header: &libc::msghdr) -> Option<usize> {
+#[derive(Default)]
+struct Controls {
+    /// Of the datagrams that GRO joined into one message; nothing: it is a single one.
+    segment_len: Option<usize>,
+    stamp: Option<Duration>,
+}
+
+fn read_controls(header: &libc::msghdr) -> Controls {
+    let mut found = Controls::default();
     // SAFETY: the header came back from recvmmsg, which wrote whole control messages into the buffer that it names and
-    // set msg_controllen to their length; the buffer lives in the batch. The CMSG functions stay within that length.
+    // set msg_controllen to their length; the buffer lives in the batch. The CMSG functions stay within that length, and
+    // the values are of the types that the kernel writes for these levels and types, read unaligned.
     unsafe {
         let mut control = libc::CMSG_FIRSTHDR(header);
         while !control.is_null() {
-            if (*control).cmsg_level == libc::SOL_UDP && (*control).cmsg_type == libc::UDP_GRO {
-                let len = libc::CMSG_DATA(control).cast::<libc::c_int>().read_unaligned();
-                return usize::try_from(len).ok().filter(|len| *len > 0);
+            match ((*control).cmsg_level, (*control).cmsg_type) {
+                (libc::SOL_UDP, libc::UDP_GRO) => {
+                    let len = libc::CMSG_DATA(control).cast::<libc::c_int>().read_unaligned();
+                    found.segment_len = usize::try_from(len).ok().filter(|len| *len > 0);
+                }
+                (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => {
+                    let at = libc::CMSG_DATA(control).cast::<libc::timespec>().read_unaligned();
+                    found.stamp = u64::try_from(at.tv_sec).ok().map(|s| Duration::new(s, at.tv_nsec as u32));
+                }
+                _ => {}
             }
             control = libc::CMSG_NXTHDR(header, control);
         }
     }
-    None
+    found
 }

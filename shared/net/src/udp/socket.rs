@@ -60,14 +60,21 @@ impl MediaSocket {
         socket.bind(&addr.into())?;
         widen_buffers(&socket)?;
         // Without GRO (kernels before 5.0) datagrams just arrive one by one.
-        let _ = set_gro(socket.as_fd(), true);
+        let _ = switch(socket.as_fd(), libc::SOL_UDP, libc::UDP_GRO, true);
         Ok(Self { socket: socket.into(), ipv6: addr.is_ipv6(), gso: true, stats: SendStats::default() })
     }
 
     /// Takes each datagram alone, as a receiver does that knows nothing of GRO: for load generators, so that the sender
     /// pays what it would pay towards strangers.
     pub fn without_gro(self) -> io::Result<Self> {
-        set_gro(self.socket.as_fd(), false)?;
+        switch(self.socket.as_fd(), libc::SOL_UDP, libc::UDP_GRO, false)?;
+        Ok(self)
+    }
+
+    /// Has the kernel say when each message came ([`super::RecvBatch::for_each_stamped`]): for load generators, whose own
+    /// pauses must not look like a queue on the line.
+    pub fn with_stamps(self) -> io::Result<Self> {
+        switch(self.socket.as_fd(), libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, true)?;
         Ok(self)
     }
 
@@ -206,14 +213,15 @@ pub(super) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T>
     }
 }
 
-fn set_gro(socket: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+/// A socket option that is on or off.
+fn switch(socket: BorrowedFd<'_>, level: libc::c_int, option: libc::c_int, on: bool) -> io::Result<()> {
     let on = libc::c_int::from(on);
     // SAFETY: the descriptor is open for the call; the pointer and length describe `on`, which lives through it.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
-            libc::SOL_UDP,
-            libc::UDP_GRO,
+            level,
+            option,
             (&raw const on).cast(),
             size_of::<libc::c_int>() as libc::socklen_t,
         )

@@ -14,6 +14,7 @@
 //! - [`floor`]: what send + seal alone cost on this machine
 //! - [`media`]: one publisher, many subscribers; [`record`]: a real camera's packets, for it
 //! - [`crowd`]: people in conferences as real ones; [`class`]: rooms of thirty of them
+//! - [`storm`]: a thousand of them come within seconds, and ten times as many as a box carries
 //! - [`janus`]: another SFU under the same load
 //! - [`log`]: the core's log beside etcd
 //! - [`ack`]: a box's acknowledgement beside the disk
@@ -38,5 +39,6 @@ pub mod process;
 pub mod reconnect;
 pub mod record;
 pub mod report;
+pub mod storm;
 pub mod ticket;
 pub mod torture;

@@ -1,7 +1,7 @@
 //! `schulhof-bench`: measures a running piece of the product from outside. See `schulhof-bench media --help`.
 
 use clap::{Parser, Subcommand};
-use schulhof_bench::{ack, gateway, log, media, offline, reconnect, record, torture};
+use schulhof_bench::{ack, gateway, log, media, offline, reconnect, record, storm, torture};
 use std::{path::PathBuf, process::ExitCode};
 
 #[derive(Parser)]
@@ -23,6 +23,8 @@ enum Command {
     Reconnect(reconnect::Args),
     /// Kill, pause and cut off processes while people write; then look for what is lost or there twice
     Torture(torture::Args),
+    /// Everybody comes at eight o'clock: time until first media, the queue, and what is left of who is in
+    Storm(storm::Args),
     /// The core's log beside etcd, three nodes each on the same disk, taking turns
     Log(log::Args),
     /// What a box's "saved" costs beside the disk alone
@@ -45,6 +47,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Gateway(args) => return gateway::run(&args),
         Command::Offline(args) => return offline::run(&args),
         Command::Reconnect(args) => return reconnect::run(&args),
+        Command::Storm(args) => return storm::run(&args),
         Command::Torture(args) => return torture::run(&args),
         Command::Log(args) => log::run(&args)?,
         Command::Ack(args) => ack::run(&args)?,

@@ -109,6 +109,7 @@ async fn measure(args: &Args) -> anyhow::Result<Report> {
         boxes: true,
         gateway: false,
         proxied: true,
+        media: Vec::new(),
         log: "info",
     };
     let cluster = Cluster::start(plan, &cluster::product(args.bin.as_deref())?, args.keep.clone()).await?;

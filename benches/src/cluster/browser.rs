@@ -55,6 +55,11 @@ impl Browser {
         Ok(())
     }
 
+    /// Of the session, once signed in.
+    pub fn cookie(&self) -> Option<&str> {
+        self.cookie.as_deref()
+    }
+
     /// Signed in, one request; a session that the box does not know is forgotten.
     async fn ask<T: serde::de::DeserializeOwned>(
         &mut self,

@@ -2,6 +2,7 @@
 //! not said has the product's default.
 
 use super::{CORES, Plan};
+use crate::process::free_port;
 use anyhow::Context as _;
 use schulhof_net::identity::{Ca, Role};
 use schulhof_ops::up::ports::{self, Claim};
@@ -69,6 +70,19 @@ impl Ports {
     }
 }
 
+/// A box's own media node.
+pub struct Media {
+    pub listen: SocketAddr,
+    pub admin: SocketAddr,
+    participants: u32,
+}
+
+impl Media {
+    pub fn new(participants: u32) -> anyhow::Result<Self> {
+        Ok(Self { listen: free_port()?, admin: free_port()?, participants })
+    }
+}
+
 /// The system's folder.
 pub struct Files {
     pub dir: PathBuf,
@@ -101,7 +115,14 @@ impl Files {
     }
 
     /// Identity, ticket key and configuration of a box; `addresses` are the core nodes' as this box reaches them.
-    pub fn write_box(&self, ca: &Ca, school: &SchoolId, index: usize, addresses: &[SocketAddr]) -> anyhow::Result<()> {
+    pub fn write_box(
+        &self,
+        ca: &Ca,
+        school: &SchoolId,
+        index: usize,
+        addresses: &[SocketAddr],
+        media: Option<&Media>,
+    ) -> anyhow::Result<()> {
         let name = school.as_str();
         let dir = self.node(name);
         let identity = dir.join("identity");
@@ -113,6 +134,10 @@ impl Files {
         writeln!(text, "admin = \"{}\"", self.ports.box_admin(index))?;
         for (n, address) in addresses.iter().enumerate() {
             writeln!(text, "[[core]]\nname = \"{}\"\naddr = \"{address}\"", core_name(n))?;
+        }
+        if let Some(Media { listen, admin, participants }) = media {
+            writeln!(text, "[media]\nlisten = \"{listen}\"\nurl = \"http://{listen}\"\nadmin = \"{admin}\"")?;
+            writeln!(text, "[media.budget]\nparticipants = {participants}")?;
         }
         write(&dir, &text)
     }

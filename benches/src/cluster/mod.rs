@@ -17,7 +17,7 @@ pub mod people;
 pub mod process;
 
 use anyhow::{Context as _, ensure};
-use config::{Files, Ports};
+use config::{Files, Media, Ports};
 use lines::{Lines, NodeIndex, Proxy, Source};
 use process::Process;
 use schulhof_net::{
@@ -61,6 +61,8 @@ pub struct Plan {
     pub gateway: bool,
     /// Lines through proxies.
     pub proxied: bool,
+    /// Participants whom each box's own media node carries, in their order; beyond the end a box has none.
+    pub media: Vec<u32>,
     /// What processes log (`RUST_LOG`).
     pub log: &'static str,
 }
@@ -74,6 +76,7 @@ pub struct Cluster {
     pub nodes: Vec<Process>,
     pub operator: Endpoint,
     files: Files,
+    media: Vec<Media>,
     _proxies: Vec<Proxy>,
     _folder: Option<tempfile::TempDir>,
 }
@@ -118,12 +121,13 @@ impl Cluster {
             }
         }
         let files = Files { dir, ports };
+        let media: Vec<Media> = plan.media.iter().map(|people| Media::new(*people)).collect::<Result<_, _>>()?;
         for core in 0..CORES {
             files.write_core(&ca, &plan, core, &between_cores)?;
         }
         for (n, addresses) in from_boxes.iter().enumerate() {
             match plan.schools.get(n).filter(|_| n < boxes) {
-                Some(school) => files.write_box(&ca, &school.id, n, addresses)?,
+                Some(school) => files.write_box(&ca, &school.id, n, addresses, media.get(n))?,
                 None => files.write_gateway(&ca, &plan, addresses)?,
             }
         }
@@ -145,7 +149,7 @@ impl Cluster {
             let arguments = &["edge", "--role", "gateway"];
             nodes.push(Process::with_options(program, arguments, &files.node(&name), name, admin, plan.log));
         }
-        let cluster = Self { plan, ca, lines, nodes, operator, files, _proxies: proxies, _folder: folder };
+        let cluster = Self { plan, ca, lines, nodes, operator, files, media, _proxies: proxies, _folder: folder };
         for node in &cluster.nodes {
             node.start()?;
         }
@@ -173,6 +177,16 @@ impl Cluster {
     /// Where browsers reach a box.
     pub fn url(&self, index: usize) -> String {
         format!("http://{}", self.files.ports.box_http(index))
+    }
+
+    /// Where they reach its media node.
+    pub fn media(&self, index: usize) -> anyhow::Result<SocketAddr> {
+        Ok(self.media.get(index).context("this box has no media node")?.listen)
+    }
+
+    /// Where its media node tells how it is.
+    pub fn media_admin(&self, index: usize) -> anyhow::Result<SocketAddr> {
+        Ok(self.media.get(index).context("this box has no media node")?.admin)
     }
 
     /// Where its browsers reach the gateway.

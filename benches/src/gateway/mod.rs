@@ -72,6 +72,7 @@ async fn measure(args: &Args) -> anyhow::Result<Figures> {
         boxes: false,
         gateway: false,
         proxied: false,
+        media: Vec::new(),
         log: "warn",
     };
     let folder = tempfile::tempdir()?;

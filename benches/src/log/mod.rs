@@ -86,6 +86,7 @@ fn plan(groups: u32, schools: usize) -> anyhow::Result<Plan> {
         boxes: false,
         gateway: false,
         proxied: false,
+        media: Vec::new(),
         log: "warn",
     })
 }

@@ -112,6 +112,7 @@ async fn measure(args: &Args) -> anyhow::Result<Report> {
         boxes: false,
         gateway: false,
         proxied: false,
+        media: Vec::new(),
         log: "warn",
     };
     let cluster = Cluster::start(plan, &cluster::product(args.bin.as_deref())?, args.keep.clone()).await?;

@@ -122,6 +122,7 @@ async fn torture(args: &Args, seed: u64) -> anyhow::Result<Report> {
         boxes: true,
         gateway: true,
         proxied: true,
+        media: Vec::new(),
         log: "info",
     };
     let program = cluster::product(args.bin.as_deref())?;

@@ -123,6 +123,7 @@ fn remember(text: &str, told: &Mutex<Told>) -> anyhow::Result<()> {
         | ToClient::Speakers { .. }
         | ToClient::Quality { .. }
         | ToClient::Attendance { .. }
+        | ToClient::Move { .. }
         | ToClient::Pong { .. } => {}
     }
     Ok(())

@@ -84,7 +84,7 @@ describe('conference', () => {
     expect(nodes.last.ticket).toBe('t1');
     expect(nodes.last.sent).toContainEqual({ type: 'publish', microphone: false, camera: true, screen: false });
     expect(nodes.last.sent).toContainEqual({ type: 'hand', raised: true });
-    expect(nodes.last.sent).toContainEqual({ type: 'view', tiles: [{ participant: 'ben-2', kind: 'camera', height: 360 }] });
+    expect(nodes.last.sent).toContainEqual({ type: 'view', tiles: [{ participant: 'ben-1', kind: 'camera', height: 360 }] });
     expect(conference.snapshot()).toMatchObject({ joins: 2, node: 'relay', nodeKind: 'relay' });
   });
 
@@ -269,6 +269,65 @@ describe('conference', () => {
     nodes.silent.delete('relay');
     await vi.advanceTimersByTimeAsync(300);
     expect(conference.snapshot()).toMatchObject({ node: 'relay', joins: 2 });
+    expect(nodes.tries).toEqual(['box']);
+  });
+
+  it('moves when the node asks: make before break, nobody is heard twice, and the former connection lingers', async () => {
+    await connected();
+    await vi.advanceTimersByTimeAsync(6_100);
+    const [first, second] = nodes.joined;
+    const [old, next] = FakePeer.made;
+    conference.setWanted([{ key: 'ben#1', kind: 'camera', height: 360 }]);
+    if (next) next.flowing = false;
+    first?.handlers.onMessage({ type: 'move', reason: 'drain' });
+    await vi.advanceTimersByTimeAsync(200);
+    // In use already, but it has no picture yet.
+    expect(second?.sent.map(({ type }) => type)).toEqual(['activate', 'publish', 'view']);
+    expect(conference.snapshot()).toMatchObject({ node: 'box', joins: 1, phase: 'connected' });
+    expect(conference.state.value.quiet).toHaveLength(3);
+    const shown = conference.state.value.pictures[0]?.stream;
+    conference.setSource('camera', null, false);
+    expect(second?.sent.at(-1)).toEqual({ type: 'publish', microphone: true, camera: false, screen: false });
+    first?.handlers.onMessage({ type: 'move', reason: 'drain' });
+
+    if (next) next.flowing = true;
+    await vi.advanceTimersByTimeAsync(150);
+    expect(conference.snapshot()).toMatchObject({ node: 'relay', joins: 2, phase: 'connected' });
+    expect(conference.state.value.quiet).toEqual([]);
+    expect(conference.state.value.pictures[0]?.stream).not.toBe(shown);
+    expect(old?.closed).toBe(false);
+    await vi.advanceTimersByTimeAsync(1_100);
+    expect(old?.closed).toBe(true);
+    expect(nodes.tries).toEqual(['box']);
+    await vi.advanceTimersByTimeAsync(6_000);
+    expect(conference.snapshot().standby).toBe('box');
+  });
+
+  it('moves without a standby by connecting then, and stays where nothing else is', async () => {
+    await connected();
+    nodes.down.set('relay', 'unreachable');
+    nodes.last.handlers.onMessage({ type: 'move', reason: 'drain' });
+    await vi.advanceTimersByTimeAsync(100);
+    expect(conference.snapshot()).toMatchObject({ node: 'box', joins: 1, phase: 'connected' });
+    expect(asked, 'perhaps another ticket leads elsewhere').toBe(2);
+    nodes.down.clear();
+    nodes.joined[0]?.handlers.onMessage({ type: 'move', reason: 'return' });
+    await vi.advanceTimersByTimeAsync(200);
+    expect(conference.snapshot()).toMatchObject({ node: 'relay', joins: 2 });
+    expect(asked).toBe(2);
+  });
+
+  it('goes on at once where it was moving to when the former node dies meanwhile', async () => {
+    await connected();
+    await vi.advanceTimersByTimeAsync(6_100);
+    const next = FakePeer.made[1];
+    if (next) next.flowing = false;
+    nodes.joined[0]?.handlers.onMessage({ type: 'move', reason: 'drain' });
+    await vi.advanceTimersByTimeAsync(100);
+    nodes.joined[0]?.handlers.onClose();
+    await vi.advanceTimersByTimeAsync(1);
+    expect(conference.snapshot()).toMatchObject({ node: 'relay', joins: 2, phase: 'connected' });
+    expect(conference.state.value.quiet).toEqual([]);
     expect(nodes.tries).toEqual(['box']);
   });
 

@@ -105,6 +105,7 @@ fn types_are_current() {
         media::Known,
         media::Stay,
         media::Order,
+        media::MoveReason,
         media::Slot,
         media::Speaker,
         media::Quality,

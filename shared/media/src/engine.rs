@@ -95,6 +95,8 @@ pub enum JoinError {
     RoomFull,
     #[error("the node is full")]
     NodeFull,
+    #[error("the node takes nobody in any more, it will stop")]
+    Draining,
     #[error("the conference was ended")]
     Ended,
     #[error("a moderator has removed this person from the conference")]
@@ -134,6 +136,8 @@ pub struct Engine {
     pub(crate) next_tick: Instant,
     next_release: Instant,
     pub(crate) weighed_at: Instant,
+    /// Something: nobody is taken in any more; when the next room is asked to move.
+    pub(crate) draining: Option<Instant>,
     pub(crate) stats: Stats,
     /// Reused between packets.
     pub(crate) switched: Switched,
@@ -170,6 +174,7 @@ impl Engine {
             next_tick: now,
             next_release: now,
             weighed_at: now,
+            draining: None,
             stats: Stats::default(),
             switched: Switched::new(),
             feedback: Vec::new(),

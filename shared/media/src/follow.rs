@@ -173,6 +173,10 @@ impl Engine {
             let assumed_bps = if voice_bps > 0 { voice_bps } else { layers::assumed_bps(place, count) };
             known.rates[place] = layer.bps(now_us, assumed_bps);
         }
+        // Of a camera that is just being turned on, the first thing to come is a key frame of its smallest layer: whoever waits
+        // for that already shows it, and need not ask for another one.
+        let silent = known.states.iter().all(|state| !state.alive && !state.known);
+        known.states[0].known |= silent && state.layers.iter().all(|layer| layer.offered.is_none());
         Some(known)
     }
 

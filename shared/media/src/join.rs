@@ -47,6 +47,9 @@ impl Engine {
         if claims.name.len() > NAME_LEN_MAX {
             return Err(JoinError::Claims("the name is too long"));
         }
+        if self.draining.is_some() {
+            return Err(JoinError::Draining);
+        }
         let offer = Offer::parse(offer).map_err(|error| JoinError::Offer(error.to_string()))?;
 
         let replaced = self.by_ticket.get(&(claims.school.clone(), claims.id.clone())).copied();

@@ -18,7 +18,7 @@
 //! as one run per listener.
 //!
 //! A connection may also stand by ([`Engine::stand_by`]): handshake done, nothing sent, in no room, until its client says
-//! that it comes over from the node where it is now.
+//! that it comes over from the node where it is now. `moving` asks clients to do that.
 //!
 //! What holds in a room (who waits, is muted, leads, raised a hand) is its [`state`]: registers that two nodes of one room
 //! exchange with [`Engine::room_changes`] and [`Engine::merge_room`]. `orders` lets moderators change it, `standing` brings
@@ -47,6 +47,7 @@ mod history;
 mod id;
 mod join;
 mod layers;
+mod moving;
 mod orders;
 mod pacer;
 mod packet;

@@ -43,6 +43,8 @@ pub(crate) struct Room {
     pub roster_at: Option<Instant>,
     pub slots_changed: bool,
     pub slots_at: Instant,
+    /// Its people were asked to move.
+    pub asked_at: Option<Instant>,
 }
 
 impl Room {
@@ -63,6 +65,7 @@ impl Room {
             roster_at: None,
             slots_changed: false,
             slots_at: now,
+            asked_at: None,
         }
     }
 

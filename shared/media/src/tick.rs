@@ -54,6 +54,7 @@ impl Engine {
             self.tick_room(now, room, weigh);
         }
         self.tend_trunks(now);
+        self.tend_drain(now);
     }
 
     /// All who are in a room, here and at other nodes, in order of first coming. A person who is just moving from one node to

@@ -210,11 +210,25 @@ pub enum ToClient {
     Pong {
         n: u32,
     },
+    /// Go on at the ticket's other node, or where a new ticket leads: connect there first, then leave here. Said again to
+    /// those who stay.
+    Move {
+        reason: MoveReason,
+    },
     /// The node ends the connection: `draining`, `replaced`, `room-closed`, `removed`, `refused`, `full`,
     /// `idle`, `transport-failed`.
     Closing {
         reason: String,
     },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum MoveReason {
+    /// The node will stop.
+    Drain,
+    /// The school's own box carries the conference again.
+    Return,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]

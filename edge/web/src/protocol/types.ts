@@ -580,6 +580,8 @@ to_ms: number | null, };
  */
 export type Order = { "type": "lobby", on: boolean, } | { "type": "admit", account: AccountId, } | { "type": "admit_all" } | { "type": "refuse", account: AccountId, } | { "type": "mute", account: AccountId, } | { "type": "mute_all" } | { "type": "lock", kind: SourceKind, on: boolean, } | { "type": "allow", account: AccountId, kind: SourceKind, on: boolean, } | { "type": "cameras_to_moderators", on: boolean, } | { "type": "lower_hand", account: AccountId, } | { "type": "lower_hands" } | { "type": "spotlight", account: AccountId | null, } | { "type": "role", account: AccountId, role: MediaRole, } | { "type": "hand_over", account: AccountId, } | { "type": "remove", account: AccountId, } | { "type": "unblock", account: AccountId, } | { "type": "end" } | { "type": "attendance" };
 
+export type MoveReason = "drain" | "return";
+
 export type Slot = { slot: number, 
 /**
  * Nobody: the slot is free.
@@ -608,4 +610,4 @@ export type ToNode = { "type": "publish", microphone: boolean, camera: boolean, 
 /**
  * Node -> client.
  */
-export type ToClient = { "type": "welcome", you: ParticipantId, node: NodeName, node_kind: NodeKind, } | { "type": "waiting" } | { "type": "rules", rules: Rules, } | { "type": "lobby", waiting: Array<Known>, blocked: Array<Known>, } | { "type": "roster", participants: Array<Participant>, } | { "type": "slots", audio: Array<Slot>, video: Array<Slot>, } | { "type": "quality", people: Array<PersonQuality>, } | { "type": "speakers", speakers: Array<Speaker>, } | { "type": "attendance", stays: Array<Stay>, } | { "type": "pong", n: number, } | { "type": "closing", reason: string, };
+export type ToClient = { "type": "welcome", you: ParticipantId, node: NodeName, node_kind: NodeKind, } | { "type": "waiting" } | { "type": "rules", rules: Rules, } | { "type": "lobby", waiting: Array<Known>, blocked: Array<Known>, } | { "type": "roster", participants: Array<Participant>, } | { "type": "slots", audio: Array<Slot>, video: Array<Slot>, } | { "type": "quality", people: Array<PersonQuality>, } | { "type": "speakers", speakers: Array<Speaker>, } | { "type": "attendance", stays: Array<Stay>, } | { "type": "pong", n: number, } | { "type": "move", reason: MoveReason, } | { "type": "closing", reason: string, };

@@ -142,10 +142,9 @@ export class FakeNodes implements NodeDoor {
     };
   }
 
-  /** Everybody has another id on each connection, as on real nodes. */
+  /** Ids are those of tickets: the same at every node. */
   roster(joined: Joined, me: string) {
-    const n = this.joined.indexOf(joined) + 1;
-    const others = this.participants.map((person) => ({ ...person, id: `${person.account}-${n}` }));
+    const others = this.participants.map((person) => ({ ...person, id: `${person.account}-1` }));
     const own: Participant = { id: me, account: 'anna', name: 'Anna', role: 'participant', microphone: true, camera: true, screen: false, hand: null, muted: false, may: { microphone: true, camera: true, screen: true }, ...this.self };
     joined.handlers.onMessage({ type: 'roster', participants: [own, ...others] });
     joined.handlers.onMessage({

@@ -13,6 +13,7 @@ mod joining;
 mod listener;
 mod lobby;
 mod moderation;
+mod moving;
 mod nacking;
 mod offer;
 mod pausing;

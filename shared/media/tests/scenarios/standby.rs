@@ -123,6 +123,8 @@ fn clients_of_a_dead_node_who_stood_by_see_each_other_within_100_ms() {
             people.iter().filter(|other| **other != client).map(|other| (*other, SourceKind::Camera, 180)).collect();
         world.view(client, &others);
     }
+    // A camera that begins has no picture at once.
+    world.run_ms(20);
     let sends = people.map(|client| [(client, Media::Voice(100)), (client, Media::Camera)]).concat();
     world.stream_ms(400, &sends);
     for client in people {
@@ -136,6 +138,7 @@ fn clients_of_a_dead_node_who_stood_by_see_each_other_within_100_ms() {
     }
     let stats = world.engine.stats();
     assert_eq!((stats.participants, stats.standbys, stats.rooms), (3, 0, 1));
+    assert_eq!(stats.plis_sent, 0, "the first key frames of all were caught");
     world.control(people[0], ToNode::Activate);
     world.run_ms(100);
     assert_eq!(names(&world, people[1]).len(), 3, "once more does nothing");

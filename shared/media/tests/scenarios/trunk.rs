@@ -16,9 +16,9 @@ use schulhof_wire::{
 };
 
 /// A box and a relay with a line between them.
-struct Pair {
-    building: World,
-    home: World,
+pub struct Pair {
+    pub building: World,
+    pub home: World,
     up: Link<Out>,
     down: Link<Out>,
     trunks: Option<(TrunkId, TrunkId)>,
@@ -27,7 +27,7 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(seed: u64, conditions: Conditions) -> Self {
+    pub fn new(seed: u64, conditions: Conditions) -> Self {
         let mut rng = Rng::new(seed);
         let building = World::new();
         let mut home = World::new();
@@ -38,7 +38,7 @@ impl Pair {
     }
 
     /// Two in the building, two at home, and the trunk between them.
-    fn joined(seed: u64, conditions: Conditions) -> Self {
+    pub fn joined(seed: u64, conditions: Conditions) -> Self {
         let mut pair = Self::new(seed, conditions);
         pair.building.join_as("anna", MediaRole::Moderator);
         pair.building.join("ben");
@@ -49,14 +49,14 @@ impl Pair {
         pair
     }
 
-    fn connect(&mut self) {
+    pub fn connect(&mut self) {
         let school = || SchoolId::new("nord").unwrap();
         let ours = self.building.engine.open_trunk(self.building.now, school()).unwrap();
         let theirs = self.home.engine.open_trunk(self.home.now, school()).unwrap();
         self.trunks = Some((ours, theirs));
     }
 
-    fn cut(&mut self) {
+    pub fn cut(&mut self) {
         let (ours, theirs) = self.trunks.take().unwrap();
         self.building.engine.close_trunk(self.building.now, ours);
         self.home.engine.close_trunk(self.home.now, theirs);
@@ -80,7 +80,7 @@ impl Pair {
         }
     }
 
-    fn run_ms(&mut self, ms: u64) {
+    pub fn run_ms(&mut self, ms: u64) {
         for _ in 0..ms / 5 {
             self.ms += 5;
             self.building.run_ms(5);
@@ -89,7 +89,7 @@ impl Pair {
         }
     }
 
-    fn stream_ms(&mut self, ms: u64, building: &[(usize, Media)], home: &[(usize, Media)]) {
+    pub fn stream_ms(&mut self, ms: u64, building: &[(usize, Media)], home: &[(usize, Media)]) {
         for round in 0..ms / 20 {
             for (world, media) in [(&mut self.building, building), (&mut self.home, home)] {
                 for (client, media) in media {

@@ -134,6 +134,7 @@ impl From<JoinError> for Refusal {
             JoinError::Offer(_) => (400, "bad-offer"),
             JoinError::Ended => (403, "room-closed"),
             JoinError::Blocked => (403, "blocked"),
+            JoinError::Draining => (503, "draining"),
             JoinError::RoomFull | JoinError::NodeFull => (503, "full"),
         };
         Self::new(status, code, error.to_string())

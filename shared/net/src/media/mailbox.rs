@@ -22,6 +22,7 @@ struct Waiting {
     quality: Option<ToClient>,
     attendance: Option<ToClient>,
     pongs: VecDeque<ToClient>,
+    moving: Option<ToClient>,
     closing: Option<ToClient>,
 }
 
@@ -52,6 +53,7 @@ impl Mailbox {
                     }
                     waiting.pongs.push_back(message);
                 }
+                ToClient::Move { .. } => waiting.moving = Some(message),
                 ToClient::Closing { .. } => waiting.closing = Some(message),
             }
         }
@@ -72,10 +74,9 @@ impl Mailbox {
 
     fn take_now(&self) -> Vec<ToClient> {
         let taken = std::mem::take(&mut *self.waiting.lock());
-        let Waiting { welcome, lobby_wait, rules, lobby, roster, slots, speakers, quality, attendance, pongs, closing } =
-            taken;
+        let Waiting { welcome, lobby_wait, rules, lobby, roster, slots, speakers, quality, attendance, .. } = taken;
         let states = [welcome, lobby_wait, rules, lobby, roster, slots, speakers, quality, attendance];
-        states.into_iter().flatten().chain(pongs).chain(closing).collect()
+        states.into_iter().flatten().chain(taken.pongs).chain(taken.moving).chain(taken.closing).collect()
     }
 }
 

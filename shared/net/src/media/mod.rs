@@ -33,6 +33,6 @@ mod worker;
 
 pub use config::Config;
 pub use meter::{Snapshot, Status};
-pub use node::{Handle, StartError, run, serve, serve_gated};
+pub use node::{Ended, Handle, StartError, run, serve, serve_gated};
 pub use streams::StreamStats;
 pub use worker::Gate;

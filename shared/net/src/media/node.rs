@@ -15,7 +15,7 @@ use crate::{
     udp::MediaSocket,
 };
 use schulhof_media::{Engine, EngineError};
-use schulhof_wire::{NodeName, ticket::NodeKind};
+use schulhof_wire::{ConferenceId, NodeName, SchoolId, media::MoveReason, ticket::NodeKind};
 use std::{
     io,
     net::SocketAddr,
@@ -43,6 +43,11 @@ pub enum StartError {
     #[error("the system gives no randomness: {0}")]
     Randomness(String),
 }
+
+/// The node carries nothing any more.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the media worker has ended")]
+pub struct Ended;
 
 /// A running media node. Dropping it ends it without a word to its clients; see [`Handle::stop`].
 pub struct Handle {
@@ -151,6 +156,18 @@ impl Handle {
         let mut ended = self.ended.clone();
         let reason = ended.wait_for(Option::is_some).await.map(|reason| reason.clone());
         reason.ok().flatten().unwrap_or_else(|| "its thread is gone".into())
+    }
+
+    /// Takes nobody in any more, and asks everybody to go on at another node; [`Self::snapshot`] tells who is left. An error:
+    /// the worker has ended.
+    pub async fn drain(&self) -> Result<(), Ended> {
+        self.commands.send(Command::Drain).await.map_err(|_| Ended)
+    }
+
+    /// Asks those in a room to go on at another node.
+    pub async fn ask_to_move(&self, school: SchoolId, conference: ConferenceId, reason: MoveReason) {
+        // A worker that has ended has nobody to ask.
+        let _ = self.commands.send(Command::AskToMove { school, conference, reason }).await;
     }
 
     /// Tells every client that the node is `draining`, so that it goes to its standby, and ends.

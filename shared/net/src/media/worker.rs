@@ -5,7 +5,8 @@ use super::{mailbox::Mailbox, meter::Meter, streams::Streams, trunk};
 use crate::udp::{MediaSocket, Poller, RecvBatch, SendStats, Waker};
 use schulhof_media::{Engine, JoinError, Joined, LeaveReason, SessionId, TransmitSink};
 use schulhof_wire::{
-    media::{ToClient, ToNode},
+    id::{ConferenceId, SchoolId},
+    media::{MoveReason, ToClient, ToNode},
     ticket::Claims,
 };
 use std::{
@@ -49,6 +50,14 @@ pub(super) enum Command {
         peer: SocketAddr,
     },
     Trunk(trunk::Command),
+    /// Asks those in a room to move.
+    AskToMove {
+        school: SchoolId,
+        conference: ConferenceId,
+        reason: MoveReason,
+    },
+    /// Takes nobody in any more, and asks everybody to move.
+    Drain,
     /// Says goodbye to everybody and ends the thread.
     Stop,
 }
@@ -160,6 +169,10 @@ impl Worker {
                 Ok(Command::Leave { session, reason }) => self.leave(session, reason),
                 Ok(Command::Stream { socket, peer }) => self.ways.streams.accept(Instant::now(), socket, peer),
                 Ok(Command::Trunk(command)) => self.trunks.handle(Instant::now(), &mut self.engine, command),
+                Ok(Command::AskToMove { school, conference, reason }) => {
+                    self.engine.ask_to_move(Instant::now(), &school, &conference, reason);
+                }
+                Ok(Command::Drain) => self.engine.drain(Instant::now()),
                 Ok(Command::Stop) | Err(mpsc::error::TryRecvError::Disconnected) => {
                     self.engine.close_all(Instant::now(), LeaveReason::Draining);
                     self.stopping = true;

@@ -4,22 +4,22 @@
  * or the person leaves. What was on (microphone, camera, screen, hand) is on again after each change; the last pictures
  * stay until new ones come.
  */
-import { ProblemError, type Claims, type MediaNode, type Order, type Rules, type Stay, type TicketAnswer } from '../../protocol';
+import { ProblemError, type MediaNode, type MoveReason, type Order, type Stay, type TicketAnswer } from '../../protocol';
 import { Cell, type Readable } from '../cell';
 import { Hand } from './hand';
+import { covered, LINGER_MS } from './handover';
 import { Link, type LinkOptions, type NodeDoor, type Sent } from './link';
 import { AWAIT_MS } from './people';
-import { missing } from './rules';
+import { HeldRules } from './rules';
 import { keysById, shown, type Former } from './shown';
 import { snapshot } from './snapshot';
 import { Spare } from './spare';
+import { otherNode, Tickets, type Granted } from './tickets';
 import {
-  NO_RULES,
-  NOBODY,
+  NOTHING_YET,
   type ConferencePhase,
   type ConferenceState,
   type Local,
-  type Person,
   type Snapshot,
   type Wanted,
 } from './types';
@@ -30,17 +30,11 @@ const RETRY_MIN_MS = 250;
 const RETRY_MAX_MS = 4_000;
 /** A connection that lasted this long was a good one: the next loss begins counting anew. */
 const STEADY_MS = 10_000;
-/** After so many failures in a row the box is asked for a new ticket: nodes may have been placed anew. */
-const FAILURES_PER_TICKET = 3;
-/** The box may be what is gone: a known ticket is not held up longer by it. */
-const TICKET_PATIENCE_MS = 3_000;
 /**
  * So long a node may send nothing, not even an answer, while the one that stands by answers. Two looks: at the first both
  * are asked.
  */
 const SILENT_MS = 1.9 * LOOK_EVERY_MS;
-/** Of a queue's time; the box jitters it already. */
-const QUEUE_WAIT_MIN_MS = 500;
 
 export interface ConferenceOptions {
   ticket: () => Promise<TicketAnswer>;
@@ -59,31 +53,20 @@ const SHUT = ['room-closed', 'blocked'];
 const NOTHING: Local = { microphone: null, camera: null, screen: null };
 
 export class Conference {
-  private readonly cell = new Cell<ConferenceState>({
-    phase: { at: 'ticket' },
-    node: null,
-    people: [],
-    pictures: [],
-    voices: [],
-    speakers: new Map(),
-    quality: 'excellent',
-    qualities: new Map(),
-    rules: NO_RULES,
-    lobby: NOBODY,
-    hand: false,
-  });
+  private readonly cell = new Cell<ConferenceState>(NOTHING_YET);
   private local: Local = { ...NOTHING };
   private sent: Sent = { microphone: false, camera: false, screen: false };
   private readonly hand = new Hand();
-  /** What held at the former node, if one has led there and the present one has not told yet what it knows. */
-  private held: { node: string; rules: Rules } | null = null;
+  private readonly held = new HeldRules();
   private wanted: readonly Wanted[] | null = null;
-  private viewSent = '';
   private link: Link | null = null;
+  /** In a planned move: in use beside the present one, and shown once it has everything. */
+  private next: Link | null = null;
+  private moving = false;
   /** The connection before: its last pictures are shown until the next one has its own. */
   private former: Former | null = null;
   private formerTimer: ReturnType<typeof setTimeout> | undefined;
-  private granted: { ticket: string; claims: Claims } | null = null;
+  private readonly tickets: Tickets;
   private joins = 0;
   private over = false;
   private endLost: ((reason: string) => void) | null = null;
@@ -96,6 +79,14 @@ export class Conference {
     this.wait = options.wait ?? ((ms) => new Promise((resolve) => setTimeout(resolve, ms)));
     const random = options.random ?? Math.random;
     this.spare = new Spare({ onChange: () => this.show(), now: this.now, random, wait: this.wait });
+    this.tickets = new Tickets({
+      ask: options.ticket,
+      wait: this.wait,
+      pause: (failures) => this.pause(failures),
+      onQueued: (position) => this.phase({ at: 'queued', position }),
+      isOver: () => this.over,
+      isHopeless: (error) => this.hopeless(error),
+    });
   }
 
   get state(): Readable<ConferenceState> {
@@ -109,8 +100,7 @@ export class Conference {
     let standby = false;
     let failures = 0;
     while (!this.over) {
-      const ready = this.spare.take();
-      const link: Link | null = ready ?? (await this.join(standby, failures));
+      const link: Link | null = this.successor() ?? (await this.join(standby, failures));
       if (this.over) return link?.close();
       if (!link) {
         failures += 1;
@@ -130,8 +120,8 @@ export class Conference {
       }
       if (this.now() - since >= STEADY_MS) failures = 0;
       this.freeze(link);
-      if (this.spare.current) continue;
-      standby = link.node === this.granted?.claims.primary;
+      if (this.next || this.spare.current) continue;
+      standby = link.node === this.tickets.granted?.claims.primary;
       this.phase(this.again(failures));
       // The first try at the other node is at once.
       if (failures > 0) await this.pause(failures);
@@ -139,10 +129,18 @@ export class Conference {
     }
   }
 
+  /** What needs no join any more. */
+  private successor(): Link | null {
+    const { next } = this;
+    this.next = null;
+    if (next && !next.isOver) return next;
+    next?.close();
+    return this.spare.take();
+  }
+
   /** @returns nothing: it did not work, or the conference is over */
   private async join(standby: boolean, failures: number): Promise<Link | null> {
-    if (!(await this.haveTicket(failures))) return null;
-    const { granted } = this;
+    const granted = await this.tickets.have(failures);
     if (!granted || this.over) return null;
     const node = (standby ? granted.claims.standby : null) ?? granted.claims.primary;
     this.phase(this.joins === 0 && failures === 0 ? { at: 'joining' } : this.again(failures));
@@ -171,8 +169,10 @@ export class Conference {
     const changed = this.local[kind] !== track;
     this.local[kind] = track;
     this.sent = { ...this.sent, [kind]: on };
-    if (changed) this.link?.replace(kind, track).catch(() => {});
-    this.link?.publish(this.sent);
+    for (const link of [this.link, this.next]) {
+      if (changed) link?.replace(kind, track).catch(() => {});
+      link?.publish(this.sent);
+    }
   }
 
   setHand(raised: boolean): void {
@@ -199,56 +199,24 @@ export class Conference {
 
   setWanted(wanted: readonly Wanted[]): void {
     this.wanted = wanted;
-    this.sendView();
+    for (const link of [this.link, this.next]) if (link) this.sendView(link);
   }
 
   snapshot(): Snapshot {
     return snapshot(this.cell.value, this.link, this.spare.current?.node.name ?? null, this.joins);
   }
 
-  /** Gets a ticket when there is none that may still be good. @returns false when the conference cannot be joined */
-  private async haveTicket(failures: number): Promise<boolean> {
-    const known = this.granted !== null;
-    if (known && (failures === 0 || failures % FAILURES_PER_TICKET !== 0)) return true;
-    for (let tries = 1; !this.over; tries += 1) {
-      let answer: TicketAnswer;
-      try {
-        const asking = this.options.ticket();
-        const late = known ? this.wait(TICKET_PATIENCE_MS).then(() => null) : new Promise<null>(() => {});
-        const first = await Promise.race([asking, late]);
-        if (first === null) {
-          asking.catch(() => {});
-          return true;
-        }
-        answer = first;
-      } catch (error) {
-        if (this.hopeless(error)) return false;
-        if (known) return true;
-        await this.pause(tries);
-        continue;
-      }
-      if (answer.type === 'granted') {
-        this.granted = answer;
-        return true;
-      }
-      if (known) return true;
-      this.phase({ at: 'queued', position: answer.position });
-      await this.wait(Math.max(answer.retry_after_ms, QUEUE_WAIT_MIN_MS));
-    }
-    return false;
-  }
-
   /** Ends on what no other try will change. A refused ticket is given up, so that a new one is asked for. */
   private hopeless(error: unknown): boolean {
     if (!(error instanceof ProblemError)) return false;
     const { status, code } = error.problem;
-    const ofNode = this.granted !== null;
+    const ofNode = this.tickets.granted !== null;
     if (ofNode && SHUT.includes(code)) {
       this.end({ at: 'failed', code });
       return true;
     }
     if (ofNode && (status === 401 || status === 403)) {
-      this.granted = null;
+      this.tickets.granted = null;
       return false;
     }
     if (status === 429 || status >= 500 || ofNode) return false;
@@ -256,7 +224,7 @@ export class Conference {
     return true;
   }
 
-  private makeLink(granted: { ticket: string; claims: Claims }, node: MediaNode, onLost: LinkOptions['onLost'], standby = false): Link {
+  private makeLink(granted: Granted, node: MediaNode, onLost: LinkOptions['onLost'], standby = false): Link {
     const { door, makePeer } = this.options;
     return new Link({
       door,
@@ -269,6 +237,7 @@ export class Conference {
       onChange: (link) => link === this.link && this.show(),
       onLost,
       onSilent: (link, since) => link === this.link && this.doubt(link, since),
+      onMove: (link, reason) => void this.move(link, reason),
     });
   }
 
@@ -281,32 +250,72 @@ export class Conference {
   }
 
   private seekSpare(link: Link): void {
-    const { granted } = this;
-    if (!granted) return;
-    const { primary, standby } = granted.claims;
-    const other = link.node.name === primary.name ? standby : primary;
+    const { granted } = this.tickets;
+    const other = granted && otherNode(granted.claims, link.node);
     this.spare.drop();
-    if (!other) return;
+    if (!granted || !other) return;
     this.spare.seek((onLost) =>
       this.makeLink(granted, other, (link, reason) => (link === this.link ? this.endLost?.(reason) : onLost()), true),
     );
   }
 
-  private adopt(link: Link): void {
-    this.link = link;
-    this.joins += 1;
-    this.viewSent = '';
+  /** The node asks one to go on elsewhere. It asks again if that does not work now. */
+  private async move(present: Link, reason: MoveReason): Promise<void> {
+    if (this.moving || this.over || present !== this.link) return;
+    this.moving = true;
+    const next = this.spare.take() ?? (await this.openOther(present, reason));
+    if (next && present === this.link && !this.over) {
+      this.next = next;
+      this.bring(next);
+      this.show();
+      if (await covered(next, present, { now: this.now, wait: this.wait })) this.endLost?.('moved');
+      else if (next === this.next) {
+        this.next = null;
+        next.close();
+        if (present === this.link) this.seekSpare(present);
+      }
+    } else next?.close();
+    this.moving = false;
+  }
+
+  /** Without a standby: at the ticket's other node, or where a new ticket leads. */
+  private async openOther(present: Link, reason: MoveReason): Promise<Link | null> {
+    for (const renew of reason === 'return' ? [false] : [false, true]) {
+      const granted = renew ? await this.tickets.renew() : this.tickets.granted;
+      const node = granted && otherNode(granted.claims, present.node);
+      if (!granted || !node || this.over) continue;
+      const link = this.makeLink(granted, node, (link, reason) => link === this.link && this.endLost?.(reason), true);
+      const opened = await link.open().then(
+        () => true,
+        () => false,
+      );
+      if (opened) return link;
+      link.close();
+    }
+    return null;
+  }
+
+  /** Into use: what one sends, wants to see and has raised. */
+  private bring(link: Link): void {
     link.activate();
-    // What changed while the connection opened.
     for (const kind of ['microphone', 'camera', 'screen'] as const) {
       link.replace(kind, this.local[kind]).catch(() => {});
     }
     link.publish(this.sent);
     if (this.hand.raised) link.hand(true);
+    this.sendView(link);
+  }
+
+  private adopt(link: Link): void {
+    this.link = link;
+    this.joins += 1;
+    this.bring(link);
     this.hand.joined();
-    this.former?.link.close();
+    const { former } = this;
+    if (former?.link.isOver) former.link.close();
+    else if (former) void this.wait(LINGER_MS).then(() => former.link.close());
     clearTimeout(this.formerTimer);
-    if (this.former) this.formerTimer = setTimeout(() => this.forgetFormer(), AWAIT_MS);
+    if (former) this.formerTimer = setTimeout(() => this.forgetFormer(), AWAIT_MS);
     this.show();
     this.seekSpare(link);
   }
@@ -314,7 +323,7 @@ export class Conference {
   /** The pictures of a lost connection stay as they are. */
   private freeze(link: Link): void {
     const { people, pictures, rules } = this.cell.value;
-    if (people.some((person) => person.me && person.role === 'moderator')) this.held = { node: link.node.name, rules };
+    if (people.some((person) => person.me && person.role === 'moderator')) this.held.keep(link.node.name, rules);
     this.former?.link.close();
     this.former = { link, people, pictures };
     this.link = null;
@@ -332,41 +341,32 @@ export class Conference {
     const state = shown(link, former);
     const me = state.people.find((person) => person.me && !person.awaited);
     this.hand.follow(me);
-    this.restoreRules(link, me);
+    if (me) for (const order of this.held.missing(link.node.name, link.rules, me.role)) link.order(order);
     this.cell.update((before) => ({
       ...before,
       ...state,
       phase: link.waiting ? { at: 'waiting' } : { at: 'connected' },
       node: { name: link.node.name, kind: link.node.kind },
-      // What stands by is silent, and plays already when it is needed.
-      voices: [...link.voices, ...(this.spare.current?.voices ?? [])],
+      // What stands by is silent, and plays already when it is needed; who moves is not heard twice.
+      voices: [link, this.next, this.spare.current].flatMap((link) => link?.voices ?? []),
+      quiet: this.next?.voices ?? [],
       rules: link.rules,
       lobby: link.lobby,
       hand: this.hand.raised,
     }));
-    this.sendView();
+    this.sendView(link);
   }
 
-  private restoreRules(link: Link, me: Person | undefined): void {
-    const { held } = this;
-    if (!held || !me) return;
-    this.held = null;
-    if (me.role !== 'moderator' || held.node === link.node.name) return;
-    for (const order of missing(held.rules, link.rules)) link.order(order);
-  }
-
-  private sendView(): void {
-    const { link, wanted } = this;
-    if (!link || wanted === null) return;
-    const idOf = new Map([...keysById(link, this.former)].map(([id, key]) => [key, id]));
-    const tiles = wanted.flatMap(({ key, kind, height }) => {
-      const participant = idOf.get(key);
-      return participant === undefined ? [] : [{ participant, kind, height }];
-    });
-    const text = JSON.stringify(tiles);
-    if (text === this.viewSent) return;
-    this.viewSent = text;
-    link.view(tiles);
+  private sendView(link: Link): void {
+    const { wanted, former } = this;
+    if (wanted === null) return;
+    const idOf = new Map([...keysById(former?.link, this.link, link)].map(([id, key]) => [key, id]));
+    link.view(
+      wanted.flatMap(({ key, kind, height }) => {
+        const participant = idOf.get(key);
+        return participant === undefined ? [] : [{ participant, kind, height }];
+      }),
+    );
   }
 
   private again(failures: number): ConferencePhase {
@@ -388,6 +388,7 @@ export class Conference {
     this.over = true;
     clearTimeout(this.formerTimer);
     this.spare.drop();
+    this.next?.close();
     this.link?.close();
     this.former?.link.close();
     this.endLost?.('left');

@@ -10,6 +10,7 @@ import type {
   JoinAnswer,
   JoinRequest,
   MediaNode,
+  MoveReason,
   Order,
   Participant,
   ParticipantId,
@@ -29,6 +30,8 @@ import { LOOK_EVERY_MS, read, Watch } from './watch';
 /** ICE and DTLS take tens of milliseconds in the building, a second on a bad line; then the other node is tried. */
 const CONNECT_TIMEOUT_MS = 6_000;
 const TELL_EVERY_MS = 500;
+/** After the key frame the next one has come too. More would only encode everything twice for longer. */
+const STEADY_FRAMES = 2;
 /** A node answers at once; whoever asked for a list is not to wait for ever. */
 const ATTENDANCE_TIMEOUT_MS = 5_000;
 
@@ -49,6 +52,8 @@ export interface LinkOptions {
   onChange: (link: Link) => void;
   /** Once: the connection is of no use any more. The reason is for the log. */
   onLost: (link: Link, reason: string) => void;
+  /** The node asks one to go on at another one. */
+  onMove: (link: Link, reason: MoveReason) => void;
   /** At each look: since then nothing has come, and no answer from the node, which is just asked for one. */
   onSilent: (link: Link, since: number) => void;
   now: () => number;
@@ -84,6 +89,7 @@ export class Link {
   private timer: ReturnType<typeof setInterval> | undefined;
   private over = false;
   private toldAt = 0;
+  private viewSent = '';
   private standsBy: boolean;
 
   constructor(private readonly options: LinkOptions) {
@@ -237,6 +243,9 @@ export class Link {
       case 'closing':
         this.lose(message.reason);
         return;
+      case 'move':
+        this.options.onMove(this, message.reason);
+        return;
       case 'waiting':
         this.waiting = true;
         break;
@@ -259,7 +268,11 @@ export class Link {
     this.send({ type: 'publish', ...sent });
   }
 
+  /** Said when it is news. */
   view(tiles: Tile[]): void {
+    const text = JSON.stringify(tiles);
+    if (text === this.viewSent) return;
+    this.viewSent = text;
     this.send({ type: 'view', tiles });
   }
 
@@ -293,6 +306,18 @@ export class Link {
   /** Puts another source into the sender, or none. No renegotiation. */
   async replace(kind: keyof Local, track: MediaStreamTrack | null): Promise<void> {
     if (!this.over) await this.transceivers[kind].sender.replaceTrack(track);
+  }
+
+  /** Whether every picture that the other connection shows comes steadily here too, and somebody is heard if somebody is there. */
+  async covers(other: Link): Promise<boolean> {
+    const sends = new Set(other.participants.flatMap((person) => (person.camera || person.screen ? [person.id] : [])));
+    const wanted = other.slots.video.filter(({ participant, paused }) => participant !== null && !paused && sends.has(participant));
+    const own = ({ participant, kind }: Slot) => this.slots.video.find((slot) => slot.participant === participant && slot.kind === kind);
+    const talks = (link: Link) => link.slots.audio.some(({ participant }) => participant !== null);
+    if (!wanted.every(own) || (talks(other) && !talks(this))) return false;
+    const { media } = read((await this.peer.getStats()) as unknown as Iterable<[string, unknown]>);
+    const decoded = new Set(media.filter(({ framesDecoded }) => framesDecoded >= STEADY_FRAMES).map(({ mid }) => mid));
+    return wanted.every((slot) => decoded.has(this.transceivers.video[own(slot)?.slot ?? -1]?.mid ?? ''));
   }
 
   /** Decoded pictures of a person, per second and since the join. */

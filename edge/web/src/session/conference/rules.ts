@@ -1,5 +1,5 @@
 /** What moderators have decided for all, over a change of the node. */
-import type { Order, Rules, SourceKind } from '../../protocol';
+import type { MediaRole, Order, Rules, SourceKind } from '../../protocol';
 
 /**
  * The orders that bring a node which does not know the room yet to what held at the former one. Only what protects: a
@@ -14,4 +14,20 @@ export function missing(before: Rules, now: Rules): Order[] {
   }
   if (before.cameras_to_moderators && !now.cameras_to_moderators) orders.push({ type: 'cameras_to_moderators', on: true });
   return orders;
+}
+
+/** What held at the former node, if one has led there, until the present one has told what it knows. */
+export class HeldRules {
+  private held: { node: string; rules: Rules } | null = null;
+
+  keep(node: string, rules: Rules): void {
+    this.held = { node, rules };
+  }
+
+  /** As soon as one knows one's role there. */
+  missing(node: string, rules: Rules, role: MediaRole): Order[] {
+    const { held } = this;
+    this.held = null;
+    return held && role === 'moderator' && held.node !== node ? missing(held.rules, rules) : [];
+  }
 }

@@ -15,16 +15,16 @@ export interface Former {
   pictures: readonly Shown[];
 }
 
-/** Whom a connection knows. Ids are the same at every node: who is still on the way is known from the one before. */
-export function keysById(link: Link, former: Former | null): Map<ParticipantId, string> {
-  const of = (one: Link) => keyed(one.participants, one.me).map(({ id, key }): [ParticipantId, string] => [id, key]);
-  return new Map([...(former ? of(former.link) : []), ...of(link)]);
+/** Whom connections know, the last one best. Ids are the same at every node: who is still on the way is known from before. */
+export function keysById(...links: (Link | null | undefined)[]): Map<ParticipantId, string> {
+  const of = (link: Link) => keyed(link.participants, link.me).map(({ id, key }): [ParticipantId, string] => [id, key]);
+  return new Map(links.flatMap((link) => (link ? of(link) : [])));
 }
 
 export function shown(link: Link, former: Former | null): Pick<ConferenceState, 'people' | 'pictures' | 'speakers' | 'quality' | 'qualities'> {
   const present = keyed(link.participants, link.me);
   const people = former ? withAwaited(present, former.people) : present;
-  const keys = keysById(link, former);
+  const keys = keysById(former?.link, link);
   const pictures: Shown[] = link.pictures.flatMap(({ participant, kind, stream, paused }) => {
     const key = keys.get(participant);
     return key === undefined ? [] : [{ key, kind, stream, paused }];

@@ -75,8 +75,10 @@ export interface ConferenceState {
   node: { name: NodeName; kind: NodeKind } | null;
   people: readonly Person[];
   pictures: readonly Shown[];
-  /** One per slot, also of the connection that stands by, which is silent; who speaks in them changes. */
+  /** One per slot, also of connections that stand by or follow; who speaks in them changes. */
   voices: readonly MediaStream[];
+  /** Of them, those that play but are not to be heard yet. */
+  quiet: readonly MediaStream[];
   /** Who is heard, by key, loudest first, with levels 0..127. */
   speakers: ReadonlyMap<string, number>;
   quality: Quality;
@@ -104,6 +106,21 @@ export const NO_RULES: Rules = {
   spotlight: null,
 };
 export const NOBODY: Lobby = { waiting: [], blocked: [] };
+
+export const NOTHING_YET: ConferenceState = {
+  phase: { at: 'ticket' },
+  node: null,
+  people: [],
+  pictures: [],
+  voices: [],
+  quiet: [],
+  speakers: new Map(),
+  quality: 'excellent',
+  qualities: new Map(),
+  rules: NO_RULES,
+  lobby: NOBODY,
+  hand: false,
+};
 
 /** For tests and support: read-only, see `Conference.snapshot`. */
 export interface Snapshot {

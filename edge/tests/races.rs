@@ -99,6 +99,10 @@ impl Reservations for Relay {
     fn release<'a>(&'a self, _: &'a ConferenceId) -> Answering<'a, ()> {
         Box::pin(std::future::ready(()))
     }
+
+    fn call_home<'a>(&'a self, _: &'a ConferenceId) -> Answering<'a, bool> {
+        Box::pin(std::future::ready(false))
+    }
 }
 
 #[tokio::test]

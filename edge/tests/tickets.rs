@@ -27,12 +27,19 @@ struct Relay {
     held: Mutex<BTreeMap<ConferenceId, u32>>,
     /// In its queue.
     waiting: Mutex<BTreeSet<ConferenceId>>,
+    called_home: Mutex<Vec<ConferenceId>>,
 }
 
 impl Relay {
     fn new(name: &str, answer: Reserved) -> Arc<Self> {
         let node = MediaNode { name: id(name), kind: NodeKind::Relay, url: "http://localhost:8490".to_owned() };
-        Arc::new(Self { node, answer: Mutex::new(answer), held: Mutex::default(), waiting: Mutex::default() })
+        Arc::new(Self {
+            node,
+            answer: Mutex::new(answer),
+            held: Mutex::default(),
+            waiting: Mutex::default(),
+            called_home: Mutex::default(),
+        })
     }
 
     fn held(&self) -> usize {
@@ -62,6 +69,11 @@ impl Reservations for Relay {
         self.held.lock().remove(conference);
         self.waiting.lock().remove(conference);
         Box::pin(std::future::ready(()))
+    }
+
+    fn call_home<'a>(&'a self, conference: &'a ConferenceId) -> Answering<'a, bool> {
+        self.called_home.lock().push(conference.clone());
+        Box::pin(std::future::ready(true))
     }
 }
 
@@ -195,6 +207,29 @@ async fn when_the_media_process_dies_everybody_goes_to_the_standby() {
     assert_eq!(names(&granted(&weber, "c2").await.1).0, "relay-1", "a new one does not wait for the process");
     nord.app.placement.own_node_ready();
     assert_eq!(names(&granted(&weber, "c1").await.1), ("relay-1", Some("nord")), "nobody is moved back");
+}
+
+#[tokio::test]
+async fn a_conference_that_fled_comes_home_when_the_media_process_has_proven_itself_and_not_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let relay = Relay::new("relay-1", Reserved::Yes);
+    let nord = nord(folder.path(), Some(30), &[&relay]).await;
+    let mut weber = Browser::signed_in(&nord, "weber", "weber-1").await;
+    open(&mut weber, "c1", 20).await;
+    granted(&weber, "c1").await;
+    let placement = &nord.app.placement;
+    placement.own_node_lost().await;
+    placement.own_node_ready();
+    assert_eq!(names(&granted(&weber, "c1").await.1), ("relay-1", Some("nord")));
+    placement.come_home(30_000, |_| true).await;
+    assert_eq!(names(&granted(&weber, "c1").await.1).0, "relay-1", "not yet");
+    placement.come_home(3_600_000, |_| false).await;
+    assert!(relay.called_home.lock().is_empty(), "it was not its turn");
+    placement.come_home(3_600_000, |_| true).await;
+    assert_eq!(*relay.called_home.lock(), [id("c1")]);
+    assert_eq!(names(&granted(&weber, "c1").await.1), ("nord", Some("relay-1")));
+    placement.come_home(3_600_000, |_| true).await;
+    assert_eq!(relay.called_home.lock().len(), 1);
 }
 
 #[tokio::test]

@@ -28,8 +28,9 @@ pub struct Cli {
 pub enum Command {
     /// Run a core node: orders and keeps the schools' logs
     Core(NodeArgs),
-    /// Run a cloud relay: forwards media that a box cannot
-    Relay(NodeArgs),
+    /// Run a cloud relay: forwards media that a box cannot; or, with a command, empty one that runs
+    #[command(args_conflicts_with_subcommands = true)]
+    Relay(RelayArgs),
     /// Run a box, which serves one school, or the gateway, which serves all of them from the cloud
     Edge(EdgeArgs),
     /// Run a box's media node (started by the box itself)
@@ -261,6 +262,31 @@ pub struct NodeArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct RelayArgs {
+    #[command(subcommand)]
+    pub command: Option<RelayCommand>,
+    #[command(flatten)]
+    pub node: Option<NodeArgs>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RelayCommand {
+    /// Have everybody go on at another node, and the relay end when it is empty; nobody new is let in
+    Drain(RelayDrainArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct RelayDrainArgs {
+    /// Name, as in its certificate
+    pub relay: NodeName,
+    /// Give up waiting after so long, with an error; the relay goes on
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub minutes: Option<u32>,
+    #[command(flatten)]
+    pub operate: OperateArgs,
+}
+
+#[derive(Debug, Args)]
 pub struct EdgeArgs {
     /// What the node is; decides what the configuration file holds
     #[arg(long, value_enum, default_value_t = EdgeRole::Box)]
@@ -321,13 +347,14 @@ impl Command {
     fn process_name(&self) -> &'static std::ffi::CStr {
         match self {
             Self::Core(_) => c"schulhof-core",
-            Self::Relay(_) => c"schulhof-relay",
+            Self::Relay(args) if args.command.is_none() => c"schulhof-relay",
             Self::Edge(args) if args.role == EdgeRole::Gateway => c"schulhof-gate",
             Self::Edge(_) | Self::Box(BoxCommand::Run(_)) => c"schulhof-edge",
             Self::Media(_) => c"schulhof-media",
             Self::Up(_) => c"schulhof-up",
             Self::Status(_)
             | Self::Node(_)
+            | Self::Relay(_)
             | Self::School(_)
             | Self::Box(_)
             | Self::Backup(_)
@@ -366,7 +393,9 @@ impl Cli {
         let _ = rustix::thread::set_name(self.command.process_name());
         match self.command {
             Command::Core(args) => node::run(&args, schulhof_core::run),
-            Command::Relay(args) => node::run(&args, schulhof_core::relay::run),
+            Command::Relay(RelayArgs { command: Some(RelayCommand::Drain(args)), .. }) => operate::relay::drain(&args),
+            Command::Relay(RelayArgs { node: Some(args), .. }) => node::run(&args, schulhof_core::relay::run),
+            Command::Relay(_) => anyhow::bail!("--config FILE is missing"),
             Command::Edge(args) => match args.role {
                 EdgeRole::Box => node::run(&args.node, schulhof_edge::run),
                 EdgeRole::Gateway => node::run(&args.node, schulhof_edge::gateway::run),

@@ -3,20 +3,33 @@
 use parking_lot::Mutex;
 use schulhof_placement::{Admission, Admitted, Budget, Load, Room};
 use schulhof_wire::ticket::Claims;
-use std::time::Instant;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
+};
 
 pub(super) struct Book {
     admission: Mutex<Admission>,
+    draining: AtomicBool,
     start: Instant,
 }
 
 impl Book {
     pub fn new(budget: Budget) -> Self {
-        Self { admission: Mutex::new(Admission::new(budget)), start: Instant::now() }
+        Self { admission: Mutex::new(Admission::new(budget)), draining: AtomicBool::new(false), start: Instant::now() }
     }
 
     pub fn reserve(&self, room: &Room, participants: u32) -> Admitted {
         self.admission.lock().reserve(self.now_ms(), rand::random(), room, participants)
+    }
+
+    /// From now on nothing is promised any more.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
     pub fn release(&self, room: &Room) {

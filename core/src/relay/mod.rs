@@ -25,8 +25,12 @@ use schulhof_net::{
     quic::{Endpoint, Options},
 };
 use schulhof_wire::node::{ALPN_RESERVE, ALPN_TRUNK};
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+/// How often a relay that is drained looks whether it is empty, and how often in a row it must be: whoever asks how far it
+/// is hears that it is empty before it is gone.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+const EMPTY_LOOKS: u32 = 8;
 /// Version of the data folder: the QUIC keys.
 const DATA_VERSION: u32 = 1;
 
@@ -65,14 +69,25 @@ impl Relay {
             alpns: &[ALPN_RESERVE, ALPN_TRUNK],
         })?;
         let quic = endpoint.local_addr()?;
-        let present = media.clone();
-        let present: door::Present = Arc::new(move || present.status(0).participants);
-        tokio::spawn(door::serve(endpoint.clone(), book.clone(), present, media.trunks()));
+        let door = door::Door { book: book.clone(), media: media.clone(), trunks: media.trunks() };
+        tokio::spawn(door::serve(endpoint.clone(), door));
         Ok(Self { media, quic, book, endpoint, _data: data })
     }
 
     pub fn status(&self) -> media::Status {
         self.media.status(self.book.reserved())
+    }
+
+    /// Waits until it was drained and nobody is left.
+    pub async fn empty(&self) {
+        let mut every = tokio::time::interval(LOOK_EVERY);
+        // Not at once: those who were there are counted ten times a second.
+        let mut since_drained = 0;
+        while since_drained < EMPTY_LOOKS {
+            every.tick().await;
+            let is_empty = self.book.is_draining() && self.media.status(0).participants == 0;
+            since_drained = if is_empty { since_drained + 1 } else { 0 };
+        }
     }
 
     /// Tells clients and boxes, then ends.
@@ -94,6 +109,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     tracing::info!(%name, media = %relay.media.addr(), quic = %relay.quic, "the relay is ready");
     let result = tokio::select! {
         () = shutdown => Ok(()),
+        () = relay.empty() => {
+            tracing::info!("the relay is drained");
+            Ok(())
+        }
         reason = relay.media.failed() => Err(anyhow::anyhow!("the media worker ended: {reason}")),
     };
     relay.stop().await;

@@ -153,6 +153,27 @@ async fn another_version_is_told_so_and_nonsense_too() {
 }
 
 #[tokio::test]
+async fn a_drained_relay_promises_nothing_more_and_ends_when_it_is_empty() {
+    let place = relay(50).await;
+    let nord = Client::new(&place, Role::Box, "nord").await;
+    let operator = Client::new(&place, Role::Operator, "up").await;
+    assert_eq!(nord.ask(reserve(3)).await, FromRelay::Reserved);
+    let drain = || ToRelay::Drain { version: VERSION };
+    assert!(matches!(nord.ask(drain()).await, FromRelay::Refused { code, .. } if code == "wrong-role"));
+    let home = ToRelay::Return { version: VERSION, room: math() };
+    assert!(matches!(operator.ask(home.clone()).await, FromRelay::Refused { code, .. } if code == "wrong-role"));
+    assert_eq!(nord.ask(home).await, FromRelay::Asked);
+    assert_eq!(operator.ask(drain()).await, FromRelay::Draining { participants: 0, rooms: 0 });
+    assert!(matches!(nord.ask(reserve(3)).await, FromRelay::Refused { code, .. } if code == "draining"));
+    place.relay.empty().await;
+    assert_eq!(
+        operator.ask(drain()).await,
+        FromRelay::Draining { participants: 0, rooms: 0 },
+        "it says so before it ends"
+    );
+}
+
+#[tokio::test]
 async fn a_relay_with_anothers_certificate_does_not_start() {
     let folder = tempfile::tempdir().unwrap();
     let ca = Ca::generate().unwrap();

@@ -3,10 +3,11 @@
 //! A conference is placed whole: on the box's own media node if its budget takes the expected people, with a relay as
 //! standby; else on a relay. It stays where it was placed for as long as it is open and asked for, over restarts of the box
 //! too (the placement is in the store), so that nobody lands beside the others. When the box's media process dies, its
-//! browsers go to the standby, and so do new tickets.
+//! browsers go to the standby, and so do new tickets; when it has proven itself again they are asked to come home.
 
 mod book;
 mod relay;
+mod steady;
 
 pub use book::{Place, Placed};
 pub use relay::{RelayClient, RelayLine, Reservations};
@@ -25,13 +26,8 @@ use schulhof_wire::{
     api::TicketAnswer,
     ticket::{AUDIO_SLOTS, Claims, MediaNode, MediaRole, VERSION, VIDEO_SLOTS},
 };
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
+use steady::Steady;
 
 /// A ticket outlives a school day's longest meeting: the standby must take it hours later, when nobody can be asked.
 const TICKET_AGE_MAX_MS: u64 = 4 * 3_600_000;
@@ -39,6 +35,8 @@ const TICKET_AGE_MAX_MS: u64 = 4 * 3_600_000;
 const RENEW_EVERY: Duration = Duration::from_millis(schulhof_wire::node::RESERVATION_TTL_MS / 4);
 /// A conference that nobody closed gives its places back so long after the last ticket.
 const HELD_MAX_MS: u64 = TICKET_AGE_MAX_MS;
+/// Of conferences that may come home, one in so many does at each renewal.
+const HOME_SPREAD: u32 = 2;
 /// When there is no node at all, browsers come back after this and as much again at most.
 const RETRY_MS: u32 = 3_000;
 
@@ -67,13 +65,12 @@ pub enum PlacementError {
 pub struct OwnNode {
     node: MediaNode,
     admission: Mutex<Admission>,
-    /// Its process runs and listens.
-    ready: AtomicBool,
+    steady: Mutex<Steady>,
 }
 
 impl OwnNode {
     pub fn new(node: MediaNode, budget: Budget) -> Self {
-        Self { node, admission: Mutex::new(Admission::new(budget)), ready: AtomicBool::new(false) }
+        Self { node, admission: Mutex::new(Admission::new(budget)), steady: Mutex::default() }
     }
 }
 
@@ -255,7 +252,7 @@ impl Placement {
     async fn reserve(&self, place: &Place, conference: &ConferenceId, wanted: u32) -> Reserved {
         match place {
             Place::Own => match &self.own {
-                Some(own) if !own.ready.load(Ordering::Relaxed) => Reserved::Unreachable,
+                Some(own) if !own.steady.lock().is_ready() => Reserved::Unreachable,
                 Some(own) => {
                     let room = self.room(conference);
                     own.admission.lock().reserve(self.clock.now_ms(), rand::random(), &room, wanted).into()
@@ -291,14 +288,14 @@ impl Placement {
     /// The box's media process listens.
     pub fn own_node_ready(&self) {
         if let Some(own) = &self.own {
-            own.ready.store(true, Ordering::Relaxed);
+            own.steady.lock().ready(self.clock.now_ms());
         }
     }
 
     /// The box's media process ended: everybody goes to the standby, so that is the primary from now on.
     pub async fn own_node_lost(&self) {
         if let Some(own) = &self.own {
-            own.ready.store(false, Ordering::Relaxed);
+            own.steady.lock().lost();
         }
         for (conference, slot) in self.book.all() {
             let mut placed = slot.lock().await;
@@ -321,6 +318,26 @@ impl Placement {
         loop {
             every.tick().await;
             self.renew_all(unix_ms()).await;
+            self.come_home(self.clock.now_ms(), |_| rand::random_ratio(1, HOME_SPREAD)).await;
+        }
+    }
+
+    /// Conferences that had to leave the building come back to it, if its node holds places for them as their standby and
+    /// has proven itself at `now_ms` of the box's clock. `turn` spreads them.
+    pub async fn come_home(&self, now_ms: u64, mut turn: impl FnMut(&ConferenceId) -> bool) {
+        if self.own.as_ref().is_none_or(|own| !own.steady.lock().is_proven(now_ms)) {
+            return;
+        }
+        for (conference, slot) in self.book.all() {
+            let mut placed = slot.lock().await;
+            let Some(held) = placed.as_mut().filter(|held| held.standby == Some(Place::Own)) else { continue };
+            let Place::Relay(name) = &held.primary else { continue };
+            let Some(relay) = self.relay(name).filter(|_| turn(&conference)) else { continue };
+            if relay.call_home(&conference).await {
+                tracing::info!(%conference, "the conference comes home");
+                held.standby = Some(std::mem::replace(&mut held.primary, Place::Own));
+                self.store.put_placement(conference, Some(held.clone()));
+            }
         }
     }
 

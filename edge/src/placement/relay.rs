@@ -7,7 +7,7 @@ use schulhof_net::{
 };
 use schulhof_wire::{
     ConferenceId, SchoolId,
-    node::{ALPN_RESERVE, FromRelay, ToRelay, VERSION},
+    node::{ALPN_RESERVE, DRAINING, FromRelay, ToRelay, VERSION},
     ticket::{MediaNode, NodeKind},
 };
 use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
@@ -31,6 +31,8 @@ pub trait Reservations: Send + Sync {
     fn node(&self) -> &MediaNode;
     fn reserve<'a>(&'a self, conference: &'a ConferenceId, participants: u32) -> Answering<'a, Reserved>;
     fn release<'a>(&'a self, conference: &'a ConferenceId) -> Answering<'a, ()>;
+    /// Has those who are in the conference there asked to go on at the box. False: that could not be said.
+    fn call_home<'a>(&'a self, conference: &'a ConferenceId) -> Answering<'a, bool>;
 }
 
 /// The way to a relay over QUIC.
@@ -141,12 +143,16 @@ impl Reservations for RelayClient {
             match self.line.ask(&self.reserving(conference.clone(), participants)).await {
                 Some(FromRelay::Reserved) => Reserved::Yes,
                 Some(FromRelay::Full { position, retry_after_ms }) => Reserved::Full { position, retry_after_ms },
-                Some(FromRelay::Refused { code, .. }) if code == ROOM_TOO_LARGE => Reserved::TooLarge,
+                // It will be gone: as good as one that is too small for ever.
+                Some(FromRelay::Refused { code, .. }) if code == ROOM_TOO_LARGE || code == DRAINING => {
+                    Reserved::TooLarge
+                }
                 Some(FromRelay::Refused { code, detail }) => {
                     tracing::warn!(relay = %self.line.node.name, code, detail, "the relay refuses reservations");
                     Reserved::Unreachable
                 }
-                Some(FromRelay::Released | FromRelay::Load { .. }) | None => Reserved::Unreachable,
+                Some(FromRelay::Released | FromRelay::Load { .. } | FromRelay::Asked | FromRelay::Draining { .. })
+                | None => Reserved::Unreachable,
             }
         })
     }
@@ -155,6 +161,13 @@ impl Reservations for RelayClient {
         Box::pin(async move {
             // Lost: it lapses by itself.
             self.line.ask(&self.releasing(conference.clone())).await;
+        })
+    }
+
+    fn call_home<'a>(&'a self, conference: &'a ConferenceId) -> Answering<'a, bool> {
+        Box::pin(async move {
+            let request = ToRelay::Return { version: VERSION, room: conference.clone() };
+            matches!(self.line.ask(&request).await, Some(FromRelay::Asked))
         })
     }
 }

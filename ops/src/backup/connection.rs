@@ -20,7 +20,7 @@ pub struct Connected {
 }
 
 pub fn connect(args: &OperateArgs) -> anyhow::Result<Connected> {
-    let Config { identity: folder, cores } = Config::of(args)?;
+    let Config { identity: folder, cores, .. } = Config::of(args)?;
     anyhow::ensure!(!cores.is_empty(), "no core node is named");
     let identity = Identity::load_as(&folder, Role::Operator)?;
     let secret = fs::read(folder.join(KEY_FILE))?;

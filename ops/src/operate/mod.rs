@@ -6,10 +6,12 @@
 //!
 //! - [`boxes`]: `schulhof box`
 //! - [`node`]: `schulhof node`
+//! - [`relay`]: `schulhof relay drain`, at the relay itself
 //! - [`school`]: `schulhof school`
 
 pub mod boxes;
 pub mod node;
+pub mod relay;
 pub mod school;
 
 use crate::{
@@ -48,8 +50,11 @@ pub struct Config {
     /// Folder with `ca.pem`, `cert.pem`, `key.pem` of an operator.
     pub identity: PathBuf,
     /// Core nodes. One that answers is enough, it names the others.
-    #[serde(rename = "core")]
+    #[serde(rename = "core", default)]
     pub cores: Vec<Core>,
+    /// Relays, for what concerns one of them.
+    #[serde(rename = "relay", default)]
+    pub relays: Vec<Core>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -73,7 +78,13 @@ impl Config {
         };
         let cores = record.nodes.iter().filter(|node| node.kind == Kind::Core);
         let cores = cores.map(|node| core(node).with_context(|| node.name.clone())).collect::<anyhow::Result<_>>()?;
-        Ok(Self { identity: args.dir.join(OPERATOR).join("identity"), cores })
+        let relay = |node: &crate::record::NodeRecord| {
+            let config: schulhof_core::relay::Config = schulhof_net::config::load(&node.config)?;
+            anyhow::Ok(Core { name: NodeName::new(&node.name)?, addr: config.quic })
+        };
+        let relays = record.nodes.iter().filter(|node| node.kind == Kind::Relay);
+        let relays = relays.map(relay).collect::<anyhow::Result<_>>()?;
+        Ok(Self { identity: args.dir.join(OPERATOR).join("identity"), cores, relays })
     }
 }
 

@@ -16,7 +16,7 @@ pub fn have_joined(layout: &Layout) -> bool {
 pub async fn join(layout: Layout) -> anyhow::Result<()> {
     let cores = layout.cores().map(|(name, addr)| Ok(operate::Core { name: NodeName::new(name)?, addr }));
     let cores = cores.collect::<anyhow::Result<_>>()?;
-    let mut client = Client::new(operate::Config { identity: layout.identity(OPERATOR), cores })?;
+    let mut client = Client::new(operate::Config { identity: layout.identity(OPERATOR), cores, relays: Vec::new() })?;
     boxes::install(&mut client, &layout.node(CA)).await.context("the CA cannot be installed")?;
     for school in &SCHOOLS {
         let identity = layout.identity(school.id);

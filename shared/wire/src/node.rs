@@ -137,7 +137,20 @@ pub enum ToRelay {
         school: SchoolId,
         room: ConferenceId,
     },
+    /// By a box: it carries this conference again, its people may come home.
+    Return {
+        version: u16,
+        room: ConferenceId,
+    },
+    /// By an operator: nobody is taken in any more, everybody is asked to move, and the relay ends when it is empty. Asking
+    /// again tells how far it is.
+    Drain {
+        version: u16,
+    },
 }
+
+/// Code of a relay that promises nothing any more.
+pub const DRAINING: &str = "draining";
 
 /// A reservation that is not renewed for this long ends.
 pub const RESERVATION_TTL_MS: u64 = 60_000;
@@ -159,5 +172,12 @@ pub enum FromRelay {
     Refused {
         code: String,
         detail: String,
+    },
+    /// Those in the room are asked.
+    Asked,
+    /// So many are left.
+    Draining {
+        participants: u32,
+        rooms: u32,
     },
 }

@@ -8,7 +8,8 @@ import { join } from 'node:path';
 
 const FPS = 20;
 /** One turn of the moving bar. */
-const FRAMES = 40;
+export const FRAMES = 40;
+export const TURN_MS = (1_000 * FRAMES) / FPS;
 const RATE_HZ = 48_000;
 
 /** Colours far from each other (BT.601 studio range), and pitches that fall into different bins of any analyser. */

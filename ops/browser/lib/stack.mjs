@@ -82,6 +82,16 @@ export class Stack {
     return stack;
   }
 
+  /** Of the program, for its other commands. */
+  get binary() {
+    return resolve(process.env.SCHULHOF_BIN ?? DEFAULT_BINARY);
+  }
+
+  /** What such commands call `--dir`. */
+  get folder() {
+    return join(this.#dir, 'up');
+  }
+
   /** What `up` has written down last: a process that was started again has another id. @returns {NodeRecord[]} */
   nodes() {
     return JSON.parse(readFileSync(join(this.#dir, 'up', 'up.json'), 'utf8')).nodes;

@@ -1,0 +1,103 @@
+/** Three people of Nord in a conference, whose pictures and voices are watched while something happens to the media nodes. */
+import { assembled, join, open, snapshot } from './conference.mjs';
+import { begin, listen, measured } from './gaps.mjs';
+import { CLASSES, Person } from './people.mjs';
+import { LOOKS, sources } from './sources.mjs';
+import { until } from './until.mjs';
+
+/** The dead node is started again, after ever longer pauses, and a connection to it sought after some seconds. */
+const READY_MAX_MS = 90_000;
+const FLOWING_MAX_MS = 20_000;
+/** A picture or voice that came so lately is there. */
+const FRESH_MS = 400;
+/** So long it is watched that nothing happens by itself. */
+const CALM_MS = 2_000;
+/** What stumbles right after a change belongs to it. */
+const AFTER_MS = 1_000;
+
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+export class Trio {
+  /** @param {Person[]} people */
+  constructor(people) {
+    this.people = people;
+  }
+
+  /** @param {import('./suite.mjs').Suite} suite */
+  static async gather(suite) {
+    const { room, teacher, pupils } = CLASSES.nord;
+    const people = await Promise.all(
+      [teacher, pupils[0], pupils[1]].map(async (who, n) => {
+        const own = sources(LOOKS[n], { width: 640, height: 360 }, { steady: true });
+        suite.cleanup(own.close);
+        return Person.signedIn(await suite.browser(own.args), suite.stack.url('nord'), who, { bypassCSP: true });
+      }),
+    );
+    const trio = new Trio(people);
+    for (const person of people) await listen(person, trio.othersOf(person).map((other) => LOOKS[people.indexOf(other)].pitchHz));
+    const [maria, ...others] = people;
+    await open(maria, room);
+    await Promise.all(others.map(join));
+    await assembled(people);
+    return trio;
+  }
+
+  othersOf(person) {
+    return this.people.filter((other) => other !== person);
+  }
+
+  views() {
+    return Promise.all(this.people.map(snapshot));
+  }
+
+  /** Everybody at the same node, with another one standing by, and everything flows. @returns {Promise<string>} the node */
+  async ready() {
+    await until('everybody is at one node, with another one standing by', READY_MAX_MS, async () => {
+      const now = await this.views();
+      return now.every((view) => view?.phase === 'connected' && view.standby !== null && view.node === now[0].node);
+    });
+    await until('everybody sees and hears everybody', FLOWING_MAX_MS, async () => {
+      await this.begin();
+      await pause(FRESH_MS);
+      return fresh(await this.look());
+    });
+    return (await this.views())[0].node;
+  }
+
+  begin() {
+    return Promise.all(this.people.map((person) => begin(person, this.othersOf(person).map(({ name }) => name))));
+  }
+
+  look() {
+    return Promise.all(this.people.map(measured));
+  }
+
+  /**
+   * What is away, in each of two calm seconds and while `happen` happens, until everybody has changed the node and everything
+   * flows again.
+   * @param {() => unknown} happen
+   * @param {number} maxMs
+   */
+  async through(happen, maxMs) {
+    const before = await this.views();
+    await this.begin();
+    await pause(CALM_MS);
+    const calm = await this.look();
+    await this.begin();
+    await happen();
+    await until('everybody is at another node, and everything flows', maxMs, async () => {
+      const now = await this.views();
+      return now.every(({ joins, node }, n) => joins > before[n].joins && node === now[0].node) && fresh(await this.look());
+    });
+    await pause(AFTER_MS);
+    return { calm, during: await this.look() };
+  }
+}
+
+const fresh = (now) => now.every(({ still, silent }) => [...still, ...silent].every((ms) => ms < FRESH_MS));
+
+/** The longest of all pages. @param {'pictures' | 'voices' | 'older'} kind */
+export const worst = (now, kind) => Math.max(...now.flatMap((of) => of[kind]));
+
+/** Of each page's others. */
+export const told = (now, kind) => now.map((of) => of[kind].map((ms) => ms.toFixed(0)).join(' ')).join(' | ');

@@ -47,6 +47,7 @@ pub fn read(table: &Table, columns: &Columns, role: Role, problems: &mut Problem
         if let Some(before) = lines.insert(listed.record.clone(), row.line) {
             let column = columns.of(ListField::Record).map_or(0, |column| column + 1);
             problems.add((row.line, column), "twice", &format!("{} ({before})", listed.record));
+            continue;
         }
         people.push(listed);
     }

@@ -109,6 +109,7 @@ fn what_is_wrong_is_named_with_line_and_column() {
     only_problem("Vorname;Nachname\nAnna;\nCarl;D\n", (2, 2, "empty-field", ""));
     only_problem("ID;Vorname;Nachname\n;Anna;B\n1;Carl;D\n", (2, 1, "empty-field", ""));
     only_problem("ID;Vorname;Nachname\n1;Anna;B\n1;Carl;D\n", (3, 1, "twice", "1 (2)"));
+    assert_eq!(pupils("ID;Vorname;Nachname\n1;Anna;B\n1;Carl;D\n").people.len(), 1, "one record is one person");
     only_problem("Vorname;Nachname\nAnna;B\nanna;b\n", (3, 0, "twice", "name:annab (2)"));
     only_problem("Vorname;Nachname;Rolle\nAnna;B;Hausmeister\n", (2, 3, "bad-role", "Hausmeister"));
     only_problem("Vorname;Nachname;Login\nAnna;B;an na\n", (2, 3, "bad-login", "an na"));

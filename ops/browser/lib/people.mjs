@@ -8,6 +8,7 @@ const STEP_MAX_MS = 20_000;
 /** A class of each demo school: a room that its people are in. */
 export const CLASSES = {
   nord: {
+    admin: { login: 'p.hoffmann', name: 'Petra Hoffmann' },
     room: 'Klasse 5a',
     teacher: { login: 'm.weber', name: 'Maria Weber' },
     pupils: [

@@ -27,7 +27,7 @@ export function plan(kind) {
   if (kind === 'kaputt') {
     const at = (line, column, code, value) => ({ line, column, code, value });
     return {
-      ...base, rows: 31,
+      ...base, rows: 31, new_people: [...newPeople(3), ...newPeople(1)],
       problems: [at(0, 0, 'missing-column', 'Nachname'), at(7, 3, 'bad-name', 'Anna\u00ad\u00ad1'), at(12, 0, 'too-few-fields', ''), at(19, 1, 'twice', '40711 (12)'), at(23, 4, 'empty-field', ''), at(24, 0, 'neu-und-unbekannt', 'x')],
     };
   }

@@ -18,7 +18,7 @@ pub const ROOMS_MAX: usize = 10_000;
 pub const QUEUE_LEN_MAX: usize = 1_000;
 /// Soonest and latest time to ask again, before jitter. Jitter adds up to as much again.
 pub const RETRY_MIN_MS: u64 = 2_000;
-pub const RETRY_MAX_MS: u64 = 10_000;
+pub const RETRY_MAX_MS: u64 = 5_000;
 /// Each room ahead adds this to the time to come back.
 const RETRY_PER_POSITION_MS: u64 = 250;
 /// So much later than told one may ask again: a slow request, a page in the background.

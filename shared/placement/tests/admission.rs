@@ -115,8 +115,8 @@ fn a_queue_that_everybody_has_left_is_empty_soon_however_long_it_was() {
     }
     node.release(&room(0));
     assert!(is_full(node.reserve(1, 0, &room(9_999), 30), QUEUE_LEN_MAX as u32 + 1), "they may still come");
-    // Far behind one is told to come back after 20 s at most.
-    assert_eq!(WAIT_TTL_MS, 25_000);
+    // Far behind one is told to come back after 10 s at most.
+    assert_eq!(WAIT_TTL_MS, 15_000);
     assert_eq!(node.reserve(WAIT_TTL_MS, 0, &room(9_999), 30), Admitted::Reserved);
 }
 

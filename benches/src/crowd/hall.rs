@@ -34,6 +34,9 @@ pub struct Counts {
     /// By the numbers of the connections.
     pub lost: u64,
     pub forged: u64,
+    /// Datagrams of handshakes that clients could not make sense of, such as late repetitions. Who never connects is missed
+    /// anyway.
+    pub unread: u64,
     /// Of a sample, from the publisher to the listener's socket.
     pub delays_us: Vec<u32>,
     /// Streams that came in the last second, over all people.

@@ -96,14 +96,13 @@ impl Person {
     }
 
     pub fn receive(&mut self, now: Instant, batch: &mut RecvBatch, counts: &mut Counts) -> anyhow::Result<()> {
-        let mut result = Ok(());
         loop {
             let more = batch.receive(&self.socket)?;
             batch.for_each_stamped(|_, stamp, packet| {
                 if let (true, Some(stamp)) = (is_rtp(packet), stamp) {
                     self.take(stamp, packet, counts);
-                } else if let Err(error) = self.client.handle(now, packet) {
-                    result = Err(error);
+                } else if self.client.handle(now, packet).is_err() {
+                    counts.unread += 1;
                 }
             });
             if !more {
@@ -111,7 +110,7 @@ impl Person {
             }
         }
         self.flush();
-        result
+        Ok(())
     }
 
     fn take(&mut self, stamp: Duration, packet: &[u8], counts: &mut Counts) {

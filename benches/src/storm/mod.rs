@@ -184,7 +184,7 @@ impl Crowd {
         };
         let silent = let_in.saturating_sub(latencies_ms.len());
         if silent > 0 {
-            failures.push(format!("{silent} were let in and heard nothing"));
+            failures.push(format!("{silent} were let in and heard nothing; {} datagrams made no sense", counts.unread));
         }
         Ok(Phase {
             offered: self.outcomes.len(),

@@ -42,6 +42,8 @@ pub mod engine;
 mod feedback;
 mod follow;
 mod forward;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod gcc;
 mod history;
 mod id;
@@ -73,7 +75,7 @@ pub mod state;
 mod stats;
 mod stun;
 mod table;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod testing;
 mod tick;
 mod transmit;

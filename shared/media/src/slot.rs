@@ -133,6 +133,12 @@ impl Slot {
         }
     }
 
+    /// Index of the latest packet; before the first one, the index before its.
+    #[cfg(any(test, fuzzing))]
+    pub fn top(&self) -> u64 {
+        self.rewriter.top()
+    }
+
     /// Another source, or none. The running one ends at once.
     pub fn map(&mut self, source: Option<SourceRef>) {
         self.source = source;

@@ -1,4 +1,4 @@
-//! For unit tests: a beginning of time.
+//! For unit tests and fuzzers: a beginning of time.
 
 use std::time::Instant;
 

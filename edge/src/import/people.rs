@@ -57,22 +57,52 @@ pub fn read(table: &Table, columns: &Columns, role: Role, problems: &mut Problem
     people
 }
 
+/// A row, by what its columns say.
+struct Fields<'a> {
+    row: &'a Row,
+    columns: &'a Columns,
+}
+
+/// Line and column.
+type At = (usize, usize);
+
+impl<'a> Fields<'a> {
+    fn get(&self, field: ListField) -> Option<(&'a str, At)> {
+        let column = self.columns.of(field)?;
+        Some((self.row.fields[column].trim(), (self.row.line, column + 1)))
+    }
+}
+
+/// Nothing if the row has a problem.
 fn person(row: &Row, columns: &Columns, role: Role, problems: &mut Problems) -> Option<Listed> {
-    let field = |field| columns.of(field).map(|column| (row.fields[column].trim(), (row.line, column + 1)));
-    let (first, last) = (field(ListField::FirstName), field(ListField::LastName));
-    let (name, at) = match (first, last, field(ListField::Name)) {
-        (Some((first, at)), Some((last, at_last)), _) => {
-            for (part, at) in [(first, at), (last, at_last)] {
-                if part.is_empty() {
-                    problems.add(at, "empty-field", "");
-                    return None;
-                }
+    let fields = Fields { row, columns };
+    let (name, at) = name(&fields, problems)?;
+    Some(Listed {
+        line: row.line,
+        record: record(&fields, &name, problems)?,
+        role: listed_role(&fields, role, problems)?,
+        classes: match fields.get(ListField::Class) {
+            Some((text, at)) => classes(text, at, problems)?,
+            None => Vec::new(),
+        },
+        login: login(&fields, &name, at, problems)?,
+        name,
+    })
+}
+
+fn name(fields: &Fields<'_>, problems: &mut Problems) -> Option<(String, At)> {
+    let halves = fields.get(ListField::FirstName).zip(fields.get(ListField::LastName));
+    let (name, at) = match (halves, fields.get(ListField::Name)) {
+        (Some(((first, at), (last, at_last))), _) => {
+            if let Some((_, at)) = [(first, at), (last, at_last)].into_iter().find(|(half, _)| half.is_empty()) {
+                problems.add(at, "empty-field", "");
+                return None;
             }
             (format!("{first} {last}"), at_last)
         }
-        (_, _, Some((name, at))) => (name.to_owned(), at),
-        // Said once of the header.
-        _ => return None,
+        (None, Some((name, at))) => (name.to_owned(), at),
+        // Said once, of the header.
+        (None, None) => return None,
     };
     if name.is_empty() {
         problems.add(at, "empty-field", "");
@@ -82,57 +112,55 @@ fn person(row: &Row, columns: &Columns, role: Role, problems: &mut Problems) -> 
         problems.add(at, "bad-name", &name);
         return None;
     }
-    let record = match field(ListField::Record) {
-        Some(("", at)) => {
-            problems.add(at, "empty-field", "");
-            return None;
-        }
-        Some((record, at)) if record.len() > RECORD_LEN_MAX || record.chars().any(char::is_control) => {
-            problems.add(at, "too-long", record);
-            return None;
-        }
-        Some((record, _)) => record.to_owned(),
-        None => by_name(&name),
-    };
-    let role = match field(ListField::Role) {
-        Some(("", _)) | None => role,
-        Some((text, at)) => match known_role(text) {
-            Some(role) => role,
-            None => {
-                problems.add(at, "bad-role", text);
-                return None;
-            }
-        },
-    };
-    let login = match field(ListField::Login) {
-        Some((given, at)) if !given.is_empty() => {
-            let given = given.to_lowercase();
-            if schulhof_school::rule_of_login(&given).is_err() {
-                problems.add(at, "bad-login", &given);
-                return None;
-            }
-            Login::Given(given)
-        }
-        _ => {
-            let made = match (first, last) {
-                (Some((first, _)), Some((last, _))) => login_of(first, last),
-                _ => login_of(name.split(' ').next().unwrap_or_default(), name.rsplit(' ').next().unwrap_or_default()),
-            };
-            if schulhof_school::rule_of_login(&made).is_err() {
-                problems.add(at, "bad-login", &name);
-                return None;
-            }
-            Login::Made(made)
-        }
-    };
-    let classes = match field(ListField::Class) {
-        Some((text, at)) => classes(text, at, problems)?,
-        None => Vec::new(),
-    };
-    Some(Listed { line: row.line, record, name, role, classes, login })
+    Some((name, at))
 }
 
-fn classes(text: &str, at: (usize, usize), problems: &mut Problems) -> Option<Vec<String>> {
+fn record(fields: &Fields<'_>, name: &str, problems: &mut Problems) -> Option<String> {
+    let Some((record, at)) = fields.get(ListField::Record) else { return Some(by_name(name)) };
+    if record.is_empty() {
+        problems.add(at, "empty-field", "");
+        None
+    } else if record.len() > RECORD_LEN_MAX || record.chars().any(char::is_control) {
+        problems.add(at, "too-long", record);
+        None
+    } else {
+        Some(record.to_owned())
+    }
+}
+
+fn listed_role(fields: &Fields<'_>, otherwise: Role, problems: &mut Problems) -> Option<Role> {
+    let Some((text, at)) = fields.get(ListField::Role).filter(|(text, _)| !text.is_empty()) else {
+        return Some(otherwise);
+    };
+    let role = known_role(text);
+    if role.is_none() {
+        problems.add(at, "bad-role", text);
+    }
+    role
+}
+
+/// The given one, or one of the name, which stands at `at`.
+fn login(fields: &Fields<'_>, name: &str, at: At, problems: &mut Problems) -> Option<Login> {
+    if let Some((given, at)) = fields.get(ListField::Login).filter(|(given, _)| !given.is_empty()) {
+        let given = given.to_lowercase();
+        if schulhof_school::rule_of_login(&given).is_err() {
+            problems.add(at, "bad-login", &given);
+            return None;
+        }
+        return Some(Login::Given(given));
+    }
+    let made = match fields.get(ListField::FirstName).zip(fields.get(ListField::LastName)) {
+        Some(((first, _), (last, _))) => login_of(first, last),
+        None => login_of(name.split(' ').next().unwrap_or_default(), name.rsplit(' ').next().unwrap_or_default()),
+    };
+    if schulhof_school::rule_of_login(&made).is_err() {
+        problems.add(at, "bad-login", name);
+        return None;
+    }
+    Some(Login::Made(made))
+}
+
+fn classes(text: &str, at: At, problems: &mut Problems) -> Option<Vec<String>> {
     let mut classes: Vec<String> = Vec::new();
     for class in text.split(['~', ',', '|']).map(str::trim).filter(|class| !class.is_empty()) {
         if class.chars().count() > NAME_LEN_MAX || class.chars().any(char::is_control) || classes.len() == CLASSES_MAX {

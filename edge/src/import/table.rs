@@ -129,10 +129,7 @@ impl Reader<'_> {
         Ok((field, self.end(rest)))
     }
 
-    fn quoted(&mut self, inside: &str) -> Result<(String, bool), usize>
-    where
-        Self: Sized,
-    {
+    fn quoted(&mut self, inside: &str) -> Result<(String, bool), usize> {
         let mut field = String::new();
         let mut at = 0;
         loop {

@@ -7,8 +7,10 @@ import { FRAMES, TURN_MS } from './sources.mjs';
 
 /** @typedef {import('./people.mjs').Person} Person */
 
-/** Connections at the same time: the one in use, the one before, the one that stands by, and one that is just given up. */
-const CONNECTIONS = 4;
+/** Connections at the same time: the one in use, the one before, the next one, the one that stands by, and one that is just given up. */
+const CONNECTIONS = 5;
+/** How often new elements of a tile are looked for: it may be shown anew. */
+const ATTEND_EVERY_MS = 50;
 
 /**
  * Runs in the sound thread: how loud each pitch is in windows of 10 ms, and the longest time without it. Each connection is
@@ -86,21 +88,23 @@ export function listen(person, pitchesHz) {
       node.connect(context.destination);
       await context.resume();
       const Peer = RTCPeerConnection;
-      let made = 0;
+      const free = Array.from({ length: connections }, (_, input) => input);
       window.RTCPeerConnection = class extends Peer {
         constructor(...options) {
           super(...options);
           const heard = [];
-          const input = made % connections;
-          made += 1;
+          let input = free.shift();
+          if (input === undefined) console.error(`more than ${connections} connections at the same time`);
           this.addEventListener('track', ({ track }) => {
-            if (track.kind !== 'audio') return;
+            if (track.kind !== 'audio' || input === undefined) return;
             const source = context.createMediaStreamSource(new MediaStream([track]));
             source.connect(node, 0, input);
             heard.push(source);
           });
           this.close = () => {
             for (const source of heard) source.disconnect();
+            if (input !== undefined) free.push(input);
+            input = undefined;
             super.close();
           };
         }
@@ -119,10 +123,10 @@ export function listen(person, pitchesHz) {
 /** From now on. @param {Person} person @param {string[]} others whose pictures are looked at */
 export function begin(person, others) {
   return person.page.evaluate(
-    async ({ labels, frames, turnMs }) => {
+    async ({ labels, frames, turnMs, attendEveryMs }) => {
       const { gaps } = window;
+      gaps.round?.end();
       const round = { over: false };
-      if (gaps.round) gaps.round.over = true;
       gaps.round = round;
       const canvas = document.createElement('canvas');
       canvas.width = 320;
@@ -136,11 +140,14 @@ export function begin(person, others) {
         while (left < 320 && Math.min(data[4 * left], data[4 * left + 1], data[4 * left + 2]) < 60) left += 1;
         return left === 320 ? null : Math.round((left / (320 * 0.9)) * frames) % frames;
       };
+      const attending = [];
+      round.end = () => {
+        round.over = true;
+        attending.forEach(clearInterval);
+      };
       gaps.pictures = labels.map((label) => {
         const picture = { at: performance.now(), gap: 0, number: null, older: 0 };
-        // Which of the tile's elements is shown changes with the stream.
-        const tile = document.querySelector(`video[aria-label="${label}"]`).closest('[data-tile]');
-        for (const video of tile.querySelectorAll('video')) {
+        const watch = (video) => {
           const drawn = () => {
             if (round.over) return;
             const now = performance.now();
@@ -160,12 +167,24 @@ export function begin(person, others) {
             });
           };
           video.requestVideoFrameCallback(drawn);
-        }
+        };
+        const watched = new WeakSet();
+        // Which of the tile's elements is shown changes with the stream.
+        const attend = () => {
+          const tile = document.querySelector(`video[aria-label="${label}"]`)?.closest('[data-tile]');
+          for (const video of tile?.querySelectorAll('video') ?? []) {
+            if (watched.has(video)) continue;
+            watched.add(video);
+            watch(video);
+          }
+        };
+        attend();
+        attending.push(setInterval(attend, attendEveryMs));
         return picture;
       });
       await gaps.say('begin');
     },
-    { labels: others.map((name) => person.words.conference.picture(name)), frames: FRAMES, turnMs: TURN_MS },
+    { labels: others.map((name) => person.words.conference.picture(name)), frames: FRAMES, turnMs: TURN_MS, attendEveryMs: ATTEND_EVERY_MS },
   );
 }
 

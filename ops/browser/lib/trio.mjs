@@ -15,6 +15,8 @@ const CALM_MS = 2_000;
 /** What stumbles right after a change belongs to it. */
 const AFTER_MS = 1_000;
 
+/** @typedef {import('../../../edge/web/src/session/conference/types').Snapshot} Snapshot */
+
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 export class Trio {
@@ -35,6 +37,7 @@ export class Trio {
     );
     const trio = new Trio(people);
     for (const person of people) await listen(person, trio.othersOf(person).map((other) => LOOKS[people.indexOf(other)].pitchHz));
+    suite.onFailure(() => trio.tell());
     const [maria, ...others] = people;
     await open(maria, room);
     await Promise.all(others.map(join));
@@ -50,18 +53,26 @@ export class Trio {
     return Promise.all(this.people.map(snapshot));
   }
 
-  /** Everybody at the same node, with another one standing by, and everything flows. @returns {Promise<string>} the node */
+  /** Everybody is in, with another node standing by, and everything flows. @returns {Promise<string[]>} the node of each */
   async ready() {
-    await until('everybody is at one node, with another one standing by', READY_MAX_MS, async () => {
+    let nodes = [];
+    await until('everybody is in, with another node standing by', READY_MAX_MS, async () => {
       const now = await this.views();
-      return now.every((view) => view?.phase === 'connected' && view.standby !== null && view.node === now[0].node);
+      nodes = now.map((view) => view?.node);
+      return now.every((view) => view?.phase === 'connected' && view.standby !== null);
     });
     await until('everybody sees and hears everybody', FLOWING_MAX_MS, async () => {
       await this.begin();
       await pause(FRESH_MS);
       return fresh(await this.look());
     });
-    return (await this.views())[0].node;
+    return nodes;
+  }
+
+  /** Who is where, and what is missing at whom. */
+  async tell() {
+    const [views, looks] = [await this.views(), await this.look()];
+    for (const [n, { name }] of this.people.entries()) console.error(`${name}: ${JSON.stringify(views[n])}\n  ${JSON.stringify(looks[n])}`);
   }
 
   begin() {
@@ -73,21 +84,21 @@ export class Trio {
   }
 
   /**
-   * What is away, in each of two calm seconds and while `happen` happens, until everybody has changed the node and everything
-   * flows again.
+   * What is away, in two calm seconds and while `happen` happens, until everybody is `there` and everything flows again.
    * @param {() => unknown} happen
    * @param {number} maxMs
+   * @param {(now: Snapshot, before: Snapshot) => boolean} there
    */
-  async through(happen, maxMs) {
-    const before = await this.views();
+  async through(happen, maxMs, there) {
     await this.begin();
     await pause(CALM_MS);
     const calm = await this.look();
+    const before = await this.views();
     await this.begin();
     await happen();
-    await until('everybody is at another node, and everything flows', maxMs, async () => {
+    await until('everybody is elsewhere, and everything flows', maxMs, async () => {
       const now = await this.views();
-      return now.every(({ joins, node }, n) => joins > before[n].joins && node === now[0].node) && fresh(await this.look());
+      return now.every((view, n) => view?.phase === 'connected' && there(view, before[n])) && fresh(await this.look());
     });
     await pause(AFTER_MS);
     return { calm, during: await this.look() };

@@ -11,6 +11,10 @@ const GAP_P95_MAX_MS = RUNS >= 20 ? 1_000 : 3_000;
 const RECOVERED_MAX_MS = 20_000;
 const KINDS = ['pictures', 'voices'];
 
+/** On a busy machine one may have gone elsewhere before: then a kill hits the others. @param {string[]} nodes */
+const commonest = (nodes) => nodes.toSorted((a, b) => count(nodes, b) - count(nodes, a))[0];
+const count = (nodes, of) => nodes.filter((node) => node === of).length;
+
 suite('kills', (suite) => {
   suite.claim(`kill -9 of the node in use, ${RUNS} times: pictures and voices are back within ${GAP_P95_MAX_MS} ms`, async () => {
     const { stack } = suite;
@@ -18,9 +22,9 @@ suite('kills', (suite) => {
     const gaps = { pictures: [], voices: [] };
     const usual = { pictures: [], voices: [] };
     for (let run = 1; run <= RUNS; run += 1) {
-      const node = await trio.ready();
+      const node = commonest(await trio.ready());
       const pid = node === 'nord' ? await mediaPid(stack, 'nord') : stack.node(node).pid;
-      const { calm, during } = await trio.through(() => process.kill(pid, 'SIGKILL'), RECOVERED_MAX_MS);
+      const { calm, during } = await trio.through(() => process.kill(pid, 'SIGKILL'), RECOVERED_MAX_MS, (now, before) => before.node !== node || now.joins > before.joins);
       for (const kind of KINDS) {
         gaps[kind].push(worst(during, kind));
         usual[kind].push(worst(calm, kind));

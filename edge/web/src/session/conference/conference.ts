@@ -12,7 +12,7 @@ import { Link, type LinkOptions, type NodeDoor, type Sent } from './link';
 import { AWAIT_MS } from './people';
 import { HeldRules } from './rules';
 import { keysById, shown, type Former } from './shown';
-import { snapshot } from './snapshot';
+import { Past, snapshot } from './snapshot';
 import { Spare } from './spare';
 import { otherNode, Tickets, type Granted } from './tickets';
 import {
@@ -31,10 +31,11 @@ const RETRY_MAX_MS = 4_000;
 /** A connection that lasted this long was a good one: the next loss begins counting anew. */
 const STEADY_MS = 10_000;
 /**
- * So long a node may send nothing, not even an answer, while the one that stands by answers. Two looks: at the first both
- * are asked.
+ * So long a node may send nothing, not even an answer, while the one that stands by answers. The death of its process is
+ * told by its connection at once: this is for a line that is cut and a machine that hangs, and must not take a busy one for
+ * those. At the first look both are asked.
  */
-const SILENT_MS = 1.9 * LOOK_EVERY_MS;
+const SILENT_MS = 3.9 * LOOK_EVERY_MS;
 
 export interface ConferenceOptions {
   ticket: () => Promise<TicketAnswer>;
@@ -67,7 +68,7 @@ export class Conference {
   private former: Former | null = null;
   private formerTimer: ReturnType<typeof setTimeout> | undefined;
   private readonly tickets: Tickets;
-  private joins = 0;
+  private readonly past = new Past();
   private over = false;
   private endLost: ((reason: string) => void) | null = null;
   private readonly now: () => number;
@@ -114,6 +115,7 @@ export class Conference {
       const since = this.now();
       const reason = await lost;
       if (this.over) return;
+      this.past.lost(link, reason);
       if (FINAL.includes(reason)) {
         this.end({ at: 'failed', code: reason });
         return;
@@ -143,7 +145,7 @@ export class Conference {
     const granted = await this.tickets.have(failures);
     if (!granted || this.over) return null;
     const node = (standby ? granted.claims.standby : null) ?? granted.claims.primary;
-    this.phase(this.joins === 0 && failures === 0 ? { at: 'joining' } : this.again(failures));
+    this.phase(this.past.joins === 0 && failures === 0 ? { at: 'joining' } : this.again(failures));
     const link = this.makeLink(granted, node, (link, reason) => link === this.link && this.endLost?.(reason));
     try {
       await link.open();
@@ -203,7 +205,7 @@ export class Conference {
   }
 
   snapshot(): Snapshot {
-    return snapshot(this.cell.value, this.link, this.spare.current?.node.name ?? null, this.joins);
+    return snapshot(this.cell.value, this.link, this.spare.current?.node.name ?? null, this.past);
   }
 
   /** Ends on what no other try will change. A refused ticket is given up, so that a new one is asked for. */
@@ -308,7 +310,7 @@ export class Conference {
 
   private adopt(link: Link): void {
     this.link = link;
-    this.joins += 1;
+    this.past.joins += 1;
     this.bring(link);
     this.hand.joined();
     const { former } = this;
@@ -370,7 +372,7 @@ export class Conference {
   }
 
   private again(failures: number): ConferencePhase {
-    return this.joins === 0 ? { at: 'joining' } : { at: 'reconnecting', attempt: failures + 1 };
+    return this.past.joins === 0 ? { at: 'joining' } : { at: 'reconnecting', attempt: failures + 1 };
   }
 
   private phase(phase: ConferencePhase): void {

@@ -30,8 +30,8 @@ import { LOOK_EVERY_MS, read, Watch } from './watch';
 /** ICE and DTLS take tens of milliseconds in the building, a second on a bad line; then the other node is tried. */
 const CONNECT_TIMEOUT_MS = 6_000;
 const TELL_EVERY_MS = 500;
-/** After the key frame the next one has come too. More would only encode everything twice for longer. */
-const STEADY_FRAMES = 2;
+/** After the key frame the next ones have come too: it flows. More would only encode everything twice for longer. */
+const STEADY_FRAMES = 6;
 /** A node answers at once; whoever asked for a list is not to wait for ever. */
 const ATTENDANCE_TIMEOUT_MS = 5_000;
 

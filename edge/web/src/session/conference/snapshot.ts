@@ -2,7 +2,19 @@
 import type { Link } from './link';
 import type { ConferenceState, Snapshot } from './types';
 
-export function snapshot({ phase, node, people }: ConferenceState, link: Link | null, standby: string | null, joins: number): Snapshot {
+const LOSSES_KEPT = 8;
+
+/** What has been, over all connections. */
+export class Past {
+  joins = 0;
+  losses: readonly string[] = [];
+
+  lost(link: Link, reason: string): void {
+    this.losses = [...this.losses, `${link.node.name}: ${reason}`].slice(-LOSSES_KEPT);
+  }
+}
+
+export function snapshot({ phase, node, people }: ConferenceState, link: Link | null, standby: string | null, past: Past): Snapshot {
   const reading = link?.watch.reading ?? null;
   return {
     phase: phase.at,
@@ -10,7 +22,8 @@ export function snapshot({ phase, node, people }: ConferenceState, link: Link | 
     nodeKind: node?.kind ?? null,
     standby,
     connection: link?.connection ?? 'none',
-    joins,
+    joins: past.joins,
+    losses: past.losses,
     participants: people
       .filter((person) => !person.awaited)
       .map(({ id, name, me, microphone, camera, screen, hand }) => {

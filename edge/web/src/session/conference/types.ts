@@ -132,6 +132,8 @@ export interface Snapshot {
   connection: RTCPeerConnectionState | 'none';
   /** Successful joins since the page joined: 1 without any failover. */
   joins: number;
+  /** Why the last connections in use ended, each with its node. */
+  losses: readonly string[];
   participants: {
     id: ParticipantId;
     name: string;

@@ -1,12 +1,11 @@
 //! Lists of the school's people: read and planned here, applied when the admin says so, undone.
 //!
-//! The file is kept until then, at most [`PLANS_MAX`] of a school and not for long; the plan is made again before it is applied,
-//! and must be the same. Its operations are numbered by a device of the import's own.
+//! The file is kept until then; the plan is made again before it is applied, and must be the same. Its operations are numbered by a device of the import's own.
 
 use crate::{
     app::App,
     clock::unix_ms,
-    door::{body::raw_bytes, cookie::SignedIn, problem::Refusal, read},
+    door::{body::raw_bytes, cookie::SignedIn, kept::Kept, problem::Refusal, read},
     import::{
         self, parts,
         plan::{self, Plan, School},
@@ -27,43 +26,20 @@ use schulhof_wire::{
     import::{ImportDone, ImportPlan, ImportView, LIST_LEN_MAX},
 };
 use serde::Deserialize;
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
-/// Plans that wait for a yes, per school; one more forgets the oldest.
-const PLANS_MAX: usize = 2;
-/// A plan is forgotten after this long.
-const PLAN_KEPT_MS: u64 = 30 * 60_000;
 /// Random bytes in an import's name.
 const NAME_LEN: usize = 10;
 
-/// Files that were read and not applied yet.
-#[derive(Default)]
-pub struct Plans(VecDeque<Kept>);
+/// Lists that were read and not applied yet.
+pub type Plans = Kept<ReadList>;
 
-struct Kept {
-    import: DeviceId,
-    by: AccountId,
+/// A list, and what it would have changed.
+pub struct ReadList {
     role: Role,
     file: Bytes,
     /// Of the changes: whether the plan is still the same.
     hash: blake3::Hash,
-    at_ms: u64,
-}
-
-impl Plans {
-    fn keep(&mut self, kept: Kept) {
-        self.0.retain(|before| before.at_ms + PLAN_KEPT_MS > kept.at_ms);
-        while self.0.len() >= PLANS_MAX {
-            self.0.pop_front();
-        }
-        self.0.push_back(kept);
-    }
-
-    fn take(&mut self, import: &DeviceId, by: &AccountId, now_ms: u64) -> Option<Kept> {
-        let fits = |kept: &Kept| kept.import == *import && kept.by == *by && kept.at_ms + PLAN_KEPT_MS > now_ms;
-        let at = self.0.iter().position(fits)?;
-        self.0.remove(at)
-    }
 }
 
 /// Whose list it is.
@@ -102,12 +78,12 @@ pub async fn read_list(
     let asking = by.clone();
     app.store.read_async(move |snapshot| view::may_manage(&snapshot.kv(), &asking)).await?.map_err(read::rejected)?;
     let file = raw_bytes(request, LIST_LEN_MAX).await?;
-    let import = DeviceId::new(format!("import:{}", random_hex::<NAME_LEN>())).expect("hexadecimal");
+    let import = new_name("import");
     let role = query.role.into();
     let plan = planned(&app, &import, role, &file, &by).await?;
     if plan.view.problems.is_empty() {
         let hash = hash(&plan);
-        app.plans.lock().keep(Kept { import, by, role, file, hash, at_ms: unix_ms() });
+        app.plans.lock().keep(import, by, ReadList { role, file, hash }, unix_ms());
     }
     Ok(Answer(plan.view))
 }
@@ -120,10 +96,7 @@ pub async fn apply(
 ) -> Result<Answer<ImportDone>, Refusal> {
     let import: DeviceId = read::id(&import)?;
     let by = user.session.account;
-    let kept = app.plans.lock().take(&import, &by, unix_ms()).ok_or_else(|| {
-        let title = "This plan is not here any more: read the list again.";
-        Refusal::new(StatusCode::NOT_FOUND, "unknown-import", title)
-    })?;
+    let kept = app.plans.lock().take(&import, &by, unix_ms()).ok_or_else(unknown)?;
     let plan = planned(&app, &import, kept.role, &kept.file, &by).await?;
     if hash(&plan) != kept.hash {
         let title = "Something has changed since the list was read: read it again.";
@@ -162,16 +135,27 @@ pub async fn undo(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// What was read is not kept any more, or was applied.
+pub fn unknown() -> Refusal {
+    let title = "This plan is not here any more: read the file again.";
+    Refusal::new(StatusCode::NOT_FOUND, "unknown-import", title)
+}
+
+/// A name for an import.
+pub fn new_name(begin: &str) -> DeviceId {
+    DeviceId::new(format!("{begin}:{}", random_hex::<NAME_LEN>())).expect("hexadecimal")
+}
+
 /// One operation of somebody, numbered by a device of its own.
 pub async fn once(app: &App, what: &str, by: AccountId, body: Body) -> Result<(), Refusal> {
-    let device = DeviceId::new(format!("{what}:{}", random_hex::<NAME_LEN>())).expect("hexadecimal");
+    let device = new_name(what);
     let at = Hlc::from_ms(unix_ms());
     let operation = Operation { device: device.clone(), seq: Seq(1), actor: Actor::Account(by), at, body };
     submit(app, device, vec![operation]).await
 }
 
 /// Saves them all, or says why not.
-async fn submit(app: &App, device: DeviceId, operations: Vec<Operation>) -> Result<(), Refusal> {
+pub async fn submit(app: &App, device: DeviceId, operations: Vec<Operation>) -> Result<(), Refusal> {
     let count = operations.len();
     let answer = app.store.submit(device, operations).await?;
     if let Some(refused) = answer.results.iter().find(|result| result.state == SubmitState::Refused) {
@@ -209,31 +193,4 @@ fn school(snapshot: &Snapshot<'_>, source: &DeviceId, asking: AccountId) -> Scho
 
 fn hash(plan: &Plan) -> blake3::Hash {
     blake3::hash(&serde_json::to_vec(&plan.changes).expect("changes are always valid JSON"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn kept(import: &str, at_ms: u64) -> Kept {
-        let (import, by) = (import.parse().unwrap(), "root".parse().unwrap());
-        Kept { import, by, role: Role::Pupil, file: Bytes::new(), hash: blake3::hash(b""), at_ms }
-    }
-
-    #[test]
-    fn few_plans_are_kept_and_not_for_long_and_for_whom_they_were_made() {
-        let mut plans = Plans::default();
-        for (import, at_ms) in [("i1", 0), ("i2", 1), ("i3", 2)] {
-            plans.keep(kept(import, at_ms));
-        }
-        assert_eq!(plans.0.len(), PLANS_MAX);
-        let root: AccountId = "root".parse().unwrap();
-        let mut take =
-            |import: &str, by: &AccountId, now_ms| plans.take(&import.parse().unwrap(), by, now_ms).is_some();
-        assert!(!take("i1", &root, 3), "the oldest went");
-        assert!(!take("i2", &"tina".parse().unwrap(), 3));
-        assert!(take("i2", &root, 3));
-        assert!(!take("i2", &root, 3), "once");
-        assert!(!take("i3", &root, 2 + PLAN_KEPT_MS));
-    }
 }

@@ -9,6 +9,7 @@ mod cookie;
 mod events;
 mod guard;
 mod import;
+mod kept;
 mod limit;
 mod login;
 mod operations;
@@ -18,6 +19,7 @@ pub mod password;
 mod problem;
 mod read;
 mod ticket;
+mod timetable;
 
 pub use cookie::CookieName;
 pub use guard::Guard;
@@ -27,6 +29,7 @@ pub use page::page;
 pub use pass::{Passes, shown};
 pub use password::Passwords;
 pub use problem::Refusal;
+pub use timetable::Drafts;
 
 use crate::app::App;
 use axum::{
@@ -46,6 +49,10 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/imports", get(import::list).post(import::read_list))
         .route("/api/imports/{import}/apply", post(import::apply))
         .route("/api/imports/{import}/undo", post(import::undo))
+        .route("/api/timetable", get(timetable::timetable))
+        .route("/api/timetable/week", get(timetable::week))
+        .route("/api/timetable/imports", post(timetable::read_file))
+        .route("/api/timetable/imports/{import}/apply", post(timetable::apply))
         .route("/api/people", get(read::people))
         .route("/api/groups", get(read::groups))
         .route("/api/rooms", get(read::rooms))

@@ -9,8 +9,10 @@
 //! - [`people`]: rows to people
 //! - [`plan`]: people and school to changes
 //! - [`parts`]: changes to operations, with first passwords
+//! - [`lessons`]: files of a timetable program to lessons, and what they would change
 
 pub mod columns;
+pub mod lessons;
 pub mod parts;
 pub mod people;
 pub mod plan;

@@ -7,6 +7,8 @@ use super::Problems;
 
 /// Most people in a list; the largest schools have some thousand.
 pub const ROWS_MAX: usize = 20_000;
+/// Most rows of a file without a header: a timetable has some for each lesson.
+pub const BARE_ROWS_MAX: usize = 60_000;
 /// Most columns; programs export up to some eighty.
 const COLUMNS_MAX: usize = 200;
 /// Longest field in bytes.
@@ -23,7 +25,7 @@ pub struct Table {
 pub struct Row {
     /// Where it begins, from 1.
     pub line: usize,
-    /// As many as the header has.
+    /// With a header as many as it has.
     pub fields: Vec<String>,
 }
 
@@ -42,9 +44,44 @@ pub fn delimiter(text: &str) -> char {
     [';', '\t', ','].into_iter().rev().max_by_key(|delimiter| count(*delimiter)).unwrap_or(';')
 }
 
+/// What fields of the first line are quoted with; timetable programs let one choose.
+pub fn quote(text: &str, delimiter: char) -> char {
+    let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let count = |quote: char| first.split(delimiter).filter(|field| field.starts_with(quote)).count();
+    if count('\'') > count('"') { '\'' } else { '"' }
+}
+
+/// Reads all rows of a file without a header, each with as many fields as it has.
+pub fn bare(text: &str, delimiter: char, problems: &mut Problems) -> Vec<Row> {
+    let mut reader = Reader { rest: text, line: 1, delimiter, quote: quote(text, delimiter) };
+    let mut rows = Vec::new();
+    while let Some(record) = reader.record() {
+        let fields = match record.fields {
+            Ok(fields) => fields,
+            Err(at) => {
+                problems.add(at, "broken-quotes", "");
+                continue;
+            }
+        };
+        let too_long = fields.iter().position(|field| field.len() > FIELD_LEN_MAX);
+        if fields.iter().all(|field| field.trim().is_empty()) {
+            continue;
+        }
+        if let Some(column) = too_long.or_else(|| (fields.len() > COLUMNS_MAX).then_some(COLUMNS_MAX)) {
+            problems.add((record.line, column + 1), "too-long", &fields[column]);
+        } else if rows.len() == BARE_ROWS_MAX {
+            problems.add((record.line, 0), "too-many-rows", &BARE_ROWS_MAX.to_string());
+            break;
+        } else {
+            rows.push(Row { line: record.line, fields });
+        }
+    }
+    rows
+}
+
 /// Reads all rows. A row with an error is left out and named.
 pub fn read(text: &str, delimiter: char, problems: &mut Problems) -> Table {
-    let mut reader = Reader { rest: text, line: 1, delimiter };
+    let mut reader = Reader { rest: text, line: 1, delimiter, quote: '"' };
     let mut table = Table::default();
     while let Some(record) = reader.record() {
         let fields = match record.fields {
@@ -83,6 +120,7 @@ struct Reader<'a> {
     /// Of the next character.
     line: usize,
     delimiter: char,
+    quote: char,
 }
 
 struct Record {
@@ -117,12 +155,13 @@ impl Reader<'_> {
 
     /// A field, and whether it was its record's last; or the line of a quote in the wrong place.
     fn field(&mut self) -> Result<(String, bool), usize> {
-        if let Some(rest) = self.rest.strip_prefix('"') {
+        if let Some(rest) = self.rest.strip_prefix(self.quote) {
             return self.quoted(rest);
         }
         let end = self.rest.find([self.delimiter, '\n', '\r']).unwrap_or(self.rest.len());
         let (field, rest) = self.rest.split_at(end);
-        if field.contains('"') {
+        // An apostrophe is a part of names.
+        if self.quote == '"' && field.contains('"') {
             return Err(self.line);
         }
         let field = field.to_owned();
@@ -133,11 +172,11 @@ impl Reader<'_> {
         let mut field = String::new();
         let mut at = 0;
         loop {
-            let Some(quote) = inside[at..].find('"') else { return Err(self.line) };
+            let Some(quote) = inside[at..].find(self.quote) else { return Err(self.line) };
             field.push_str(&inside[at..at + quote]);
             at += quote + 1;
-            if inside[at..].starts_with('"') {
-                field.push('"');
+            if inside[at..].starts_with(self.quote) {
+                field.push(self.quote);
                 at += 1;
             } else {
                 break;

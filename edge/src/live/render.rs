@@ -169,6 +169,12 @@ fn change(
             }
         }
         Change::Account { .. } => {}
+        // Once is enough: the page asks anew.
+        Change::Timetable => {
+            if !events.iter().any(|event| matches!(event, Event::Timetable { .. })) {
+                events.push(Event::Timetable { head });
+            }
+        }
     }
 }
 
@@ -189,7 +195,8 @@ fn set_last_head(events: &mut [LiveEvent], new: LogIndex) {
         | Event::Room { head, .. }
         | Event::RoomGone { head, .. }
         | Event::Read { head, .. }
-        | Event::Conference { head, .. } => Some(head),
+        | Event::Conference { head, .. }
+        | Event::Timetable { head } => Some(head),
         _ => None,
     });
     if let Some(head) = with_head {

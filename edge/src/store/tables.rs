@@ -46,6 +46,7 @@ enum Effect {
     Read { room: RoomId, account: AccountId, upto: LogIndex },
     Conference { conference: ConferenceId },
     Account { account: AccountId },
+    Timetable,
 }
 
 impl StoredEntry {
@@ -59,6 +60,7 @@ impl StoredEntry {
                 Change::Read { room, account, upto } => Effect::Read { room, account, upto },
                 Change::Conference { conference } => Effect::Conference { conference },
                 Change::Account { account } => Effect::Account { account },
+                Change::Timetable => Effect::Timetable,
             })
             .collect();
         Self { entry, effects }
@@ -74,6 +76,7 @@ impl StoredEntry {
             Effect::Read { room, account, upto } => Change::Read { room, account, upto },
             Effect::Conference { conference } => Change::Conference { conference },
             Effect::Account { account } => Change::Account { account },
+            Effect::Timetable => Change::Timetable,
         };
         self.effects.iter().map(change).collect()
     }

@@ -2,8 +2,8 @@
 //!
 //! `UPDATE_TYPES=1 cargo test -p schulhof-web` writes `src/protocol/types.ts` anew.
 
-use schulhof_school::{op, view};
-use schulhof_wire::{api, id, import, live, media, pass, problem, ticket};
+use schulhof_school::{op, timetable as lessons, view};
+use schulhof_wire::{api, id, import, live, media, pass, problem, ticket, timetable};
 use std::{fmt::Write, fs, path::Path};
 use ts_rs::{Config, TS};
 
@@ -54,6 +54,13 @@ fn types_are_current() {
         op::GroupKind,
         op::Attachment,
         op::PeopleChange,
+        schulhof_wire::Day,
+        lessons::Weeks,
+        lessons::Lesson,
+        lessons::Period,
+        lessons::Settings,
+        lessons::Item,
+        lessons::Scope,
         op::Body,
         view::RoomKind,
         view::PersonView,
@@ -61,6 +68,12 @@ fn types_are_current() {
         view::RoomView,
         view::MessageView,
         view::ConferenceView,
+        view::timetable::LessonView,
+        view::timetable::DayView,
+        view::timetable::WeekView,
+        view::timetable::TeacherView,
+        view::timetable::PlanView,
+        view::timetable::TimetableView,
         problem::Problem,
         ticket::NodeKind,
         ticket::MediaNode,
@@ -92,6 +105,9 @@ fn types_are_current() {
         import::ImportDone,
         import::ImportView,
         import::PasswordRequest,
+        timetable::FileKind,
+        timetable::TimetableLine,
+        timetable::TimetableDraft,
         live::Event<Room, Message, Conference>,
         live::Command,
         media::ParticipantId,

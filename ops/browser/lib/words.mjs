@@ -44,6 +44,13 @@ export const WORDS = {
       change: 'Passwort ändern', first: 'Eigenes Passwort wählen', sheet: 'Passwort vom Zettel', old: 'Bisheriges Passwort', next: 'Neues Passwort', repeat: 'Neues Passwort wiederholen',
       submit: 'Passwort speichern', weak: 'Das neue Passwort ist zu leicht zu erraten', differs: 'Die beiden neuen Passwörter sind nicht gleich.', wrong: 'Das bisherige Passwort stimmt nicht.', done: 'Das neue Passwort gilt ab jetzt.', show: 'Passwörter anzeigen',
     },
+    timetable: {
+      nav: 'Stundenplan', manage: 'Verwalten', none: 'Für diese Woche gibt es noch keinen Stundenplan', from: 'Gilt ab', draft: (name, n) => `„${name}“: ${n} Stunden in der Woche`,
+      mistakes: (n) => `${n} Fehler in der Datei`, at: (line, field) => `Zeile ${line}, Feld ${field}`, other: 'Andere Datei', apply: 'Übernehmen', applied: 'Der Stundenplan ist übernommen.', same: 'Nichts zu ändern',
+      added: 'Neu', hide: 'Lehrkräfte vor Schülerinnen und Schülern verbergen', weeks: 'A- und B-Wochen', weekA: 'Diese Woche ist A', aWeek: 'A-Woche', bWeek: 'B-Woche', addBell: 'Stunde anfügen', save: 'Speichern', saved: 'Gespeichert.',
+      short: 'Kürzel', thatsMe: 'Das bin ich', of: 'Plan von', which: { class: 'Welche Klasse?', room: 'Welcher Raum?' }, after: 'Nächste Woche', before: 'Vorige Woche', today: 'heute',
+      remove: 'Wegnehmen', removeNow: 'Plan wegnehmen', monday: 'Montag',
+    },
     close: 'Schließen',
     cloudLost: 'Internet gestört',
     boxLost: 'Keine Verbindung zur Schulbox',
@@ -97,6 +104,13 @@ export const WORDS = {
     password: {
       change: 'Change password', first: 'Choose your own password', sheet: 'Password on the sheet', old: 'Current password', next: 'New password', repeat: 'New password again',
       submit: 'Save password', weak: 'The new password is too easy to guess', differs: 'The two new passwords are not the same.', wrong: 'The current password is not right.', done: 'Your new password is in force.', show: 'Show passwords',
+    },
+    timetable: {
+      nav: 'Timetable', manage: 'Manage', none: 'There is no timetable for this week yet', from: 'Valid from', draft: (name, n) => `“${name}”: ${n} lessons a week`,
+      mistakes: (n) => `${n} mistakes in the file`, at: (line, field) => `Line ${line}, field ${field}`, other: 'Another file', apply: 'Apply', applied: 'The timetable is in force.', same: 'Nothing to change',
+      added: 'New', hide: 'Hide teachers from pupils', weeks: 'A and B weeks', weekA: 'This week is A', aWeek: 'A week', bWeek: 'B week', addBell: 'Add a period', save: 'Save', saved: 'Saved.',
+      short: 'Short name', thatsMe: 'That is me', of: 'Timetable of', which: { class: 'Which class?', room: 'Which room?' }, after: 'Next week', before: 'Previous week', today: 'today',
+      remove: 'Take away', removeNow: 'Take the timetable away', monday: 'Monday',
     },
     close: 'Close',
     cloudLost: 'Internet disrupted',

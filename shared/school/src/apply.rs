@@ -37,12 +37,30 @@ impl Position {
 /// What a change may interest: the box derives from it whom to tell what (see `view::audience`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    Message { room: RoomId, position: Position },
-    Room { room: RoomId },
-    RoomGone { room: RoomId, account: AccountId },
-    Read { room: RoomId, account: AccountId, upto: LogIndex },
-    Conference { conference: ConferenceId },
-    Account { account: AccountId },
+    Message {
+        room: RoomId,
+        position: Position,
+    },
+    Room {
+        room: RoomId,
+    },
+    RoomGone {
+        room: RoomId,
+        account: AccountId,
+    },
+    Read {
+        room: RoomId,
+        account: AccountId,
+        upto: LogIndex,
+    },
+    Conference {
+        conference: ConferenceId,
+    },
+    Account {
+        account: AccountId,
+    },
+    /// What everybody's timetable is made of.
+    Timetable,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,6 +6,7 @@ pub mod conference;
 mod import;
 mod message;
 mod room;
+pub mod timetable;
 
 use crate::{
     apply::{Change, Position},
@@ -56,6 +57,14 @@ pub fn perform(
             conference::open(store, &acting, &new, changes)
         }
         Body::ConferenceClose { conference } => conference::close(store, &acting, conference, changes),
+        Body::TimetableSettings { settings } => timetable::set(store, &acting, settings, changes),
+        Body::TimetablePart { import, part, items } => timetable::keep(store, &acting, (import, *part), items),
+        Body::TimetableApply { import, parts, scope } => {
+            let order = timetable::Order { import, parts: *parts, scope: *scope, by: &op.actor, at: op.at };
+            timetable::apply(store, &acting, &order, changes)
+        }
+        Body::TimetableRemove { plan } => timetable::remove(store, &acting, plan, changes),
+        Body::TimetableTeacher { short, account } => timetable::call(store, &acting, short, account.as_ref(), changes),
     }
 }
 

@@ -4,12 +4,16 @@
 
 use crate::{
     apply::Position,
-    key,
+    key::{self, timetable::Holds},
     op::{Actor, Attachment, GroupKind, Role},
-    record::{self, Account, Attachments, Conference, Device, Group, Member, Message, Room, School},
+    record::{
+        self, Account, Attachments, Conference, Device, Group, Member, Message, Room, School,
+        timetable::{Plan, Roster, Teacher},
+    },
+    timetable::Lesson,
     view::RoomKind,
 };
-use schulhof_wire::{AccountId, ConferenceId, DeviceId, GroupId, Hlc, LogIndex, RoomId, Seq};
+use schulhof_wire::{AccountId, ConferenceId, Day, DeviceId, GroupId, Hlc, LogIndex, RoomId, Seq};
 use serde::Serialize;
 
 /// One record. Fields as in operations and views.
@@ -75,6 +79,23 @@ pub enum Exported {
         at: Hlc,
         open: bool,
     },
+    TimetablePlan {
+        plan: DeviceId,
+        from: Day,
+        until: Option<Day>,
+        lessons: u32,
+    },
+    /// Of a class, teacher or room, by what the school's timetable program calls it.
+    Timetable {
+        of: &'static str,
+        name: String,
+        lessons: Vec<Lesson>,
+    },
+    /// Whose short name it is.
+    Teacher {
+        short: String,
+        account: AccountId,
+    },
 }
 
 /// A record of a confirmed state. `None`: it says nothing that others do not say (indices, marks of the log), or is secret.
@@ -120,7 +141,25 @@ pub fn export(key: &[u8], value: &[u8]) -> Option<Exported> {
             let Conference { room, title, opened_by, at, open, .. } = record::decode(value);
             Exported::Conference { conference: key::last_id(key), room, title, opened_by, at, open }
         }
+        b'T' => return timetable(key, value),
         _ => return None,
     };
     Some(exported)
+}
+
+fn timetable(key: &[u8], value: &[u8]) -> Option<Exported> {
+    Some(match key::timetable::holds(key)? {
+        Holds::Plan => {
+            let Plan { name, from, until, lessons, .. } = record::decode(value);
+            Exported::TimetablePlan { plan: name, from, until, lessons }
+        }
+        Holds::Roster(of) => {
+            let Roster { name, lessons } = record::decode(value);
+            Exported::Timetable { of: of.word(), name, lessons }
+        }
+        Holds::Teacher => {
+            let Teacher(account) = record::decode(value);
+            Exported::Teacher { short: key::timetable::teacher_short(key), account }
+        }
+    })
 }

@@ -25,6 +25,9 @@
 //! | `b` hash 0 room | empty | rooms with a message that names a blob |
 //! | `c` conference | [`Conference`](crate::record::Conference) | |
 //! | `o` room 0 conference | empty | open conferences of a room |
+//! | `T` ... | | the timetable: see [`timetable`] |
+
+pub mod timetable;
 
 use crate::{apply::Position, op::Actor};
 use schulhof_wire::{AccountId, BlobHash, ConferenceId, DeviceId, GroupId, LogIndex, RoomId};

@@ -1,5 +1,6 @@
 //! Operations: what a person or a door does. JSON in the log, so that neighbouring versions can read each other.
 
+use crate::timetable;
 use schulhof_wire::{AccountId, BlobHash, ConferenceId, DeviceId, GroupId, Hlc, LogIndex, RoomId, Seq};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
@@ -116,6 +117,22 @@ pub enum Body {
     ConferenceOpen { conference: ConferenceId, room: RoomId, title: String, expected: Option<u32> },
     #[serde(rename = "conference.close")]
     ConferenceClose { conference: ConferenceId },
+
+    /// Bells, A and B weeks, and whether pupils see who teaches.
+    #[serde(rename = "timetable.settings")]
+    TimetableSettings { settings: timetable::Settings },
+    /// A part of a timetable, from 0. Kept aside; part 0 forgets what was kept before.
+    #[serde(rename = "timetable.part")]
+    TimetablePart { import: DeviceId, part: u32, items: Vec<timetable::Item> },
+    /// Makes the parts a plan, or nothing if a rule forbids any.
+    #[serde(rename = "timetable.apply")]
+    TimetableApply { import: DeviceId, parts: u32, scope: timetable::Scope },
+    /// Takes a plan away, named like its import: what it lay over holds again.
+    #[serde(rename = "timetable.remove")]
+    TimetableRemove { plan: DeviceId },
+    /// Who a teacher's short name is; nobody: none any more.
+    #[serde(rename = "timetable.teacher")]
+    TimetableTeacher { short: String, account: Option<AccountId> },
 }
 
 /// What an import changes about one person or group.

@@ -1,6 +1,8 @@
 //! Stored values: a byte of version, then postcard. A change of a record's fields raises its version and keeps reading the
 //! older ones.
 
+pub mod timetable;
+
 use crate::{
     op::{Actor, GroupKind, Role},
     store::{Kv, KvMut},

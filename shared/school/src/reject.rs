@@ -71,6 +71,9 @@ rejects! {
     BadRecord = "bad-record", "a record has 1 to 64 bytes without control characters";
     RecordTaken = "record-taken", "another account is this record already";
     OwnAccount = "own-account", "nobody locks the own account or takes the own role away";
+    BadTimetable = "bad-timetable", "a lesson, a period or a name of the timetable is out of bounds";
+    UnknownPlan = "unknown-plan", "this plan does not exist";
+    ShortTaken = "short-taken", "this short name is somebody else's";
     TooManyConferences = "too-many-conferences", "too many conferences are open in this room";
 }
 

@@ -8,6 +8,7 @@ mod message;
 mod numbering;
 mod rights;
 mod room;
+mod timetable;
 mod view;
 
 use crate::{

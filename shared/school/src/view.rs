@@ -6,6 +6,7 @@ mod blobs;
 mod imports;
 mod people;
 mod rooms;
+pub mod timetable;
 
 pub use blobs::{attachment, blobs_after, names_blob, recent_blobs};
 pub use imports::{Enrolled, enrolled, has_first_password, identities, imports, may_manage, names_taken};

@@ -247,6 +247,14 @@ fn withdrawn(operation: &Operation) -> Option<Change> {
             group.as_str().parse().ok().map(|room| Change::Room { room })
         }
         // Many at once: each that changed is told of by what applies or undoes it.
-        Body::SchoolName { .. } | Body::ImportPart { .. } | Body::ImportApply { .. } | Body::ImportUndo { .. } => None,
+        Body::SchoolName { .. }
+        | Body::ImportPart { .. }
+        | Body::ImportApply { .. }
+        | Body::ImportUndo { .. }
+        | Body::TimetablePart { .. } => None,
+        Body::TimetableSettings { .. }
+        | Body::TimetableApply { .. }
+        | Body::TimetableRemove { .. }
+        | Body::TimetableTeacher { .. } => Some(Change::Timetable),
     }
 }

@@ -8,6 +8,8 @@
 //! - [`id`]: names of things (school, account, room, device, ...)
 //! - [`api`]: browser <-> box over HTTP
 //! - [`import`]: browser <-> box over HTTP: a list of the school's people
+//! - [`timetable`]: browser <-> box over HTTP: files of a timetable program
+//! - [`day`]: calendar days
 //! - [`live`]: browser <-> box over WebSocket
 //! - [`pass`]: what lets a browser of a box into the gateway
 //! - [`ticket`]: what lets a browser into a media node
@@ -25,6 +27,7 @@ pub mod api;
 pub mod backup;
 pub mod blob;
 pub mod chunk;
+pub mod day;
 pub mod enrol;
 pub mod id;
 pub mod import;
@@ -34,6 +37,8 @@ pub mod node;
 pub mod pass;
 pub mod problem;
 pub mod ticket;
+pub mod timetable;
 
 pub use blob::BlobHash;
+pub use day::Day;
 pub use id::{AccountId, ConferenceId, DeviceId, GroupId, Hlc, LogIndex, NodeName, RoomId, SchoolId, Seq};

@@ -31,6 +31,8 @@ pub enum Event<R, M, C> {
     Read { head: LogIndex, room: RoomId, account: AccountId, upto: LogIndex },
     /// A conference was opened or closed.
     Conference { head: LogIndex, conference: C },
+    /// The timetable is another one now: ask for it again.
+    Timetable { head: LogIndex },
     /// This device's operations moved on.
     Marks { marks: DeviceMarks },
     /// An operation that this device submitted was refused by the core when it came to its place.

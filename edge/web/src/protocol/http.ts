@@ -4,8 +4,10 @@ import type {
   Body,
   ConferenceId,
   ConferenceView,
+  Day,
   DeviceId,
   DeviceMarks,
+  FileKind,
   GroupView,
   ImportDone,
   ImportPlan,
@@ -22,9 +24,12 @@ import type {
   SubmitAnswer,
   SubmitRequest,
   TicketAnswer,
+  TimetableDraft,
+  TimetableView,
   UploadAnswer,
   UploadProgress,
   UploadRequest,
+  WeekView,
 } from './types';
 
 /** Longer than the slowest answer of a healthy box (a login takes a password hash); then the box counts as gone. */
@@ -216,6 +221,31 @@ export class BoxClient {
 
   undoImport(name: DeviceId): Promise<void> {
     return this.post(`/api/imports/${name}/undo`);
+  }
+
+  /** What there is to look at in the week of a day. */
+  timetable(week: Day): Promise<TimetableView> {
+    return this.get(`/api/timetable?week=${week}`);
+  }
+
+  week(week: Day, of: 'own' | 'class' | 'teacher' | 'room', name: string): Promise<WeekView> {
+    return this.get(`/api/timetable/week?${new URLSearchParams(of === 'own' ? { week } : { week, of, name })}`);
+  }
+
+  /** What a file of a timetable program would change. */
+  draftTimetable(file: Blob, kind: FileKind, from: Day): Promise<TimetableDraft> {
+    return requestJson(this.fetch, `${this.base}/api/timetable/imports?kind=${kind}&from=${from}`, {
+      method: 'POST',
+      bytes: file,
+      credentials: this.credentials,
+      headers: { ...this.authority, 'content-type': 'application/octet-stream' },
+      ...this.manner,
+      timeoutMs: LIST_TIMEOUT_MS,
+    });
+  }
+
+  applyTimetable(name: DeviceId): Promise<void> {
+    return this.with({ timeoutMs: LIST_TIMEOUT_MS }).post(`/api/timetable/imports/${name}/apply`);
   }
 
   people(): Promise<PersonView[]> {

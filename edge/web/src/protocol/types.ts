@@ -92,6 +92,69 @@ export type PeopleChange = { "type": "account", account: AccountId, source: Devi
 password: string, } | { "type": "name", account: AccountId, name: string, } | { "type": "role", account: AccountId, role: Role, } | { "type": "lock", account: AccountId, locked: boolean, } | { "type": "group", group: GroupId, name: string, kind: GroupKind, } | { "type": "members", group: GroupId, add: Array<AccountId>, remove: Array<AccountId>, };
 
 /**
+ * Days since 1 January 1970.
+ */
+export type Day = string;
+
+/**
+ * In which weeks a lesson is held.
+ */
+export type Weeks = "all" | "a" | "b";
+
+/**
+ * One lesson of a week.
+ */
+export type Lesson = { 
+/**
+ * 1 is Monday, 7 Sunday.
+ */
+day: number, period: number, 
+/**
+ * The program's number of the lesson; 0 if it has none.
+ */
+number: number, classes: Array<string>, teachers: Array<string>, subject: string, rooms: Array<string>, weeks: Weeks, 
+/**
+ * If it is not held during the whole plan.
+ */
+from: Day | null, until: Day | null, };
+
+/**
+ * From when to when a period is.
+ */
+export type Period = { period: number, 
+/**
+ * Minutes since midnight.
+ */
+from: number, to: number, };
+
+/**
+ * What holds for the timetable of the whole school.
+ */
+export type Settings = { 
+/**
+ * Pupils do not see who teaches.
+ */
+teachers_hidden: boolean, 
+/**
+ * Some day in an A week; the weeks alternate. None: the school has no A and B weeks.
+ */
+week_a: Day | null, 
+/**
+ * In order; none: periods have numbers only.
+ */
+periods: Array<Period>, };
+
+/**
+ * A piece of an import.
+ */
+export type Item = { "type": "lesson" } & Lesson;
+
+/**
+ * What the parts of an import are together.
+ */
+export type Scope = { "type": "plan", from: Day, until: Day | null, };
+
+/**
  * What is done. New kinds are added, old ones never change their meaning.
  */
 export type Body = { "type": "school.name", name: string, } | { "type": "account.create", account: AccountId, login: string, name: string, role: Role, password: string, } | { "type": "account.password", account: AccountId, password: string, } | { "type": "account.lock", account: AccountId, locked: boolean, } | { "type": "import.part", import: DeviceId, part: number, changes: Array<PeopleChange>, } | { "type": "import.apply", import: DeviceId, parts: number, } | { "type": "import.undo", import: DeviceId, } | { "type": "group.create", group: GroupId, name: string, kind: GroupKind, } | { "type": "group.members", group: GroupId, add: Array<AccountId>, remove: Array<AccountId>, } | { "type": "room.create", room: RoomId, name: string, members: Array<AccountId>, } | { "type": "room.members", room: RoomId, add: Array<AccountId>, remove: Array<AccountId>, } | { "type": "room.direct", with: AccountId, } | { "type": "message.post", room: RoomId, 
@@ -102,7 +165,7 @@ text: string,
 /**
  * Not written when there are none: operations from before keep their bytes.
  */
-attachments?: Array<Attachment>, } | { "type": "read.mark", room: RoomId, upto: LogIndex, } | { "type": "conference.open", conference: ConferenceId, room: RoomId, title: string, expected: number | null, } | { "type": "conference.close", conference: ConferenceId, };
+attachments?: Array<Attachment>, } | { "type": "read.mark", room: RoomId, upto: LogIndex, } | { "type": "conference.open", conference: ConferenceId, room: RoomId, title: string, expected: number | null, } | { "type": "conference.close", conference: ConferenceId, } | { "type": "timetable.settings", settings: Settings, } | { "type": "timetable.part", import: DeviceId, part: number, items: Array<Item>, } | { "type": "timetable.apply", import: DeviceId, parts: number, scope: Scope, } | { "type": "timetable.remove", plan: DeviceId, } | { "type": "timetable.teacher", short: string, account: AccountId | null, };
 
 export type RoomKind = "group" | "free" | "direct";
 
@@ -158,6 +221,63 @@ expected: number,
  * Whether the asking account may close it (and moderates it).
  */
 may_close: boolean, };
+
+/**
+ * A lesson on a day.
+ */
+export type LessonView = { period: number, subject: string, classes: Array<string>, 
+/**
+ * Names, or short names of whom the school does not know. Empty where they are hidden.
+ */
+teachers: Array<string>, rooms: Array<string>, weeks: Weeks, };
+
+export type DayView = { day: Day, lessons: Array<LessonView>, };
+
+/**
+ * A week from Monday on.
+ */
+export type WeekView = { monday: Day, 
+/**
+ * `a` or `b`; none: the school has no such weeks.
+ */
+week: Weeks | null, 
+/**
+ * Of whom it is, in short names: the own classes, or the own short name. Empty: the own one is not known.
+ */
+names: Array<string>, 
+/**
+ * Monday to Friday, and further days that have lessons.
+ */
+days: Array<DayView>, periods: Array<Period>, 
+/**
+ * Whether a plan holds on any of these days.
+ */
+planned: boolean, };
+
+export type TeacherView = { short: string, 
+/**
+ * Whose short name it is, if somebody said so.
+ */
+account: AccountId | null, name: string | null, };
+
+export type PlanView = { plan: DeviceId, from: Day, until: Day | null, at: Hlc, by_name: string, lessons: number, };
+
+/**
+ * What there is to look at.
+ */
+export type TimetableView = { 
+/**
+ * For staff; empty for pupils, who see their own.
+ */
+classes: Array<string>, teachers: Array<TeacherView>, rooms: Array<string>, 
+/**
+ * The own short name.
+ */
+short: string | null, settings: Settings, may_manage: boolean, 
+/**
+ * For who manages them, the newest first.
+ */
+plans: Array<PlanView>, };
 
 export type Problem = { 
 /**
@@ -473,9 +593,52 @@ may_undo: boolean, };
 export type PasswordRequest = { old: string, new: string, };
 
 /**
+ * Which of the program's files it is.
+ */
+export type FileKind = "plan";
+
+/**
+ * A lesson in a comparison.
+ */
+export type TimetableLine = { 
+/**
+ * 1 is Monday.
+ */
+day: number, period: number, classes: string, teachers: string, subject: string, rooms: string, };
+
+/**
+ * `POST /api/timetable/imports?kind=`: what the file would change. The body is the file as it is.
+ */
+export type TimetableDraft = { 
+/**
+ * Names the import; to be applied under this name.
+ */
+import: DeviceId, kind: FileKind, format: ListFormat, 
+/**
+ * The first day for which it would hold.
+ */
+from: Day, 
+/**
+ * Lessons in the file.
+ */
+entries: number, added_count: number, removed_count: number, 
+/**
+ * The first [`LINES_SHOWN_MAX`] of each.
+ */
+added: Array<TimetableLine>, removed: Array<TimetableLine>, 
+/**
+ * Classes in the file that no group of the school is called like: nobody would see their lessons.
+ */
+unknown_classes: Array<string>, 
+/**
+ * With any, the file cannot be applied.
+ */
+problems: Array<ListProblem>, };
+
+/**
  * Server -> browser. `R`, `M`, `C` are `school::{RoomView, MessageView, ConferenceView}`.
  */
-export type Event<R, M, C> = { "type": "hello", head: LogIndex, marks: DeviceMarks | null, core_online: boolean, } | { "type": "message", head: LogIndex, message: M, } | { "type": "room", head: LogIndex, room: R, } | { "type": "room_gone", head: LogIndex, room: RoomId, } | { "type": "read", head: LogIndex, room: RoomId, account: AccountId, upto: LogIndex, } | { "type": "conference", head: LogIndex, conference: C, } | { "type": "marks", marks: DeviceMarks, } | { "type": "rejected", seq: Seq, reason: string, } | { "type": "core", online: boolean, } | { "type": "reload", head: LogIndex, } | { "type": "pong", head: LogIndex, } | { "type": "session_ended" };
+export type Event<R, M, C> = { "type": "hello", head: LogIndex, marks: DeviceMarks | null, core_online: boolean, } | { "type": "message", head: LogIndex, message: M, } | { "type": "room", head: LogIndex, room: R, } | { "type": "room_gone", head: LogIndex, room: RoomId, } | { "type": "read", head: LogIndex, room: RoomId, account: AccountId, upto: LogIndex, } | { "type": "conference", head: LogIndex, conference: C, } | { "type": "timetable", head: LogIndex, } | { "type": "marks", marks: DeviceMarks, } | { "type": "rejected", seq: Seq, reason: string, } | { "type": "core", online: boolean, } | { "type": "reload", head: LogIndex, } | { "type": "pong", head: LogIndex, } | { "type": "session_ended" };
 
 /**
  * Browser -> server.

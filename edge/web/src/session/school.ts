@@ -4,9 +4,12 @@
  */
 import {
   EventStream,
+  ProblemError,
+  hlcTick,
   type AccountId,
   type Attachment,
   type BlobHash,
+  type Body,
   type ConferenceId,
   type ConferenceView,
   type DeviceId,
@@ -51,6 +54,7 @@ export class School {
   private readonly coreCell: Cell<boolean>;
   private readonly peopleCell = new Cell<readonly PersonView[] | null>(null);
   private readonly groupsCell = new Cell<readonly GroupView[] | null>(null);
+  private readonly timetableCell = new Cell(0);
   private readonly lastRefused = new Cell<RefusedEntry | null>(null);
   private greeted = false;
   private greeting: DeviceMarks | null = null;
@@ -117,6 +121,11 @@ export class School {
 
   get groups(): Readable<readonly GroupView[] | null> {
     return this.groupsCell;
+  }
+
+  /** Counts the changes of the timetable: what is shown of it is to be asked for again. */
+  get timetable(): Readable<number> {
+    return this.timetableCell;
   }
 
   get refusal(): Readable<RefusedEntry | null> {
@@ -227,6 +236,15 @@ export class School {
     return this.outbox.add({ type: 'conference.close', conference });
   }
 
+  /** Something that waits for no line: it is done now, or the reason why not is thrown. Not kept, not tried again. */
+  async now(body: Body): Promise<void> {
+    const operations = [{ seq: 1, at: hlcTick(0, Date.now()), body }];
+    const account = this.me.account;
+    const answer = await this.route.once((box) => box.submit({ account, device: randomName(), operations }));
+    const reason = answer.results[0]?.reason;
+    if (reason !== undefined) throw new ProblemError({ code: reason, status: 409, title: '' });
+  }
+
   private take(event: LiveEvent): void {
     this.rooms.take(event);
     switch (event.type) {
@@ -257,6 +275,9 @@ export class School {
       case 'rejected':
         if (this.outbox.device !== null) this.rejected(this.outbox.device, event.seq, event.reason);
         break;
+      case 'timetable':
+        this.timetableCell.update((count) => count + 1);
+        break;
       case 'room_gone':
         this.timelines.delete(event.room);
         break;
@@ -269,6 +290,7 @@ export class School {
 
   /** Something may have been missed: the lists that are in use, anew. */
   private reload(): void {
+    this.timetableCell.update((count) => count + 1);
     this.rooms.load().catch(() => {});
     const recent = [...this.timelines.values()].at(-1);
     for (const [room, timeline] of this.timelines) {

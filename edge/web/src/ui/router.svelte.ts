@@ -6,6 +6,7 @@ export type Place =
   | { at: 'messages'; room: string | null }
   | { at: 'check' }
   | { at: 'people'; page: 'list' | 'import' }
+  | { at: 'timetable'; page: 'week' | 'manage' }
   | { at: 'conference'; conference: string }
   | { at: 'unknown' };
 
@@ -20,6 +21,8 @@ export function parse(path: string): Place {
   if (clean === '/check') return { at: 'check' };
   if (clean === '/people') return { at: 'people', page: 'list' };
   if (clean === '/people/import') return { at: 'people', page: 'import' };
+  if (clean === '/timetable') return { at: 'timetable', page: 'week' };
+  if (clean === '/timetable/manage') return { at: 'timetable', page: 'manage' };
   const room = ROOM.exec(clean)?.[1];
   if (room) return { at: 'messages', room };
   const conference = CONFERENCE.exec(clean)?.[1];

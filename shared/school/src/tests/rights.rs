@@ -1,7 +1,7 @@
 //! The matrix of rights: every kind of operation, done by everybody who could try.
 
-use super::{HASH, Town, id, ids};
-use crate::{Body, GroupKind, PeopleChange, Reject, Role};
+use super::{HASH, Town, id, ids, timetable::plan_from};
+use crate::{Body, GroupKind, PeopleChange, Reject, Role, timetable::Settings};
 use schulhof_wire::LogIndex;
 use std::collections::BTreeSet;
 
@@ -30,6 +30,12 @@ const MATRIX: &[(&str, &str)] = &[
     ("conference.open", "NMYMNN"),
     // Of one that tina has opened in 5a.
     ("conference.close", "NNYNNN"),
+    ("timetable.settings", "YYNNNN"),
+    ("timetable.part", "YYNNNN"),
+    ("timetable.apply", "YYNNNN"),
+    ("timetable.remove", "YYNNNN"),
+    // Tina of herself.
+    ("timetable.teacher", "YYYNNN"),
 ];
 
 fn town() -> Town {
@@ -55,6 +61,8 @@ fn town() -> Town {
     town.ok("root", Body::ImportApply { import: id("i1"), parts: 1 });
     let rename = PeopleChange::Name { account: id("ben"), name: "Benno".into() };
     town.ok("root", Body::ImportPart { import: id("i2"), part: 0, changes: vec![rename] });
+    town.plan("t1", "2026-08-01", Vec::new());
+    town.ok("root", Body::TimetablePart { import: id("t2"), part: 0, items: Vec::new() });
     town
 }
 
@@ -77,6 +85,11 @@ fn examples() -> Vec<Body> {
         Body::ReadMark { room: id("5a"), upto: LogIndex(1) },
         Body::ConferenceOpen { conference: id("c2"), room: id("5a"), title: "Bio".into(), expected: None },
         Body::ConferenceClose { conference: id("c1") },
+        Body::TimetableSettings { settings: Settings::default() },
+        Body::TimetablePart { import: id("t3"), part: 0, items: Vec::new() },
+        Body::TimetableApply { import: id("t2"), parts: 1, scope: plan_from("2026-08-01") },
+        Body::TimetableRemove { plan: id("t1") },
+        Body::TimetableTeacher { short: "TIN".into(), account: Some(id("tina")) },
     ]
 }
 

@@ -1,9 +1,13 @@
 //! The school that every world begins with, and what its people do.
 
 use super::Core;
-use schulhof_school::{Actor, Body, GroupKind, Operation, PeopleChange, Role, view};
+use schulhof_school::{
+    Actor, Body, GroupKind, Operation, PeopleChange, Role,
+    timetable::{Item, Lesson, Scope, Settings, Weeks},
+    view,
+};
 use schulhof_testkit::Rng;
-use schulhof_wire::{AccountId, DeviceId, Hlc, LogIndex, RoomId, SchoolId, Seq, node::EncodedOperation};
+use schulhof_wire::{AccountId, Day, DeviceId, Hlc, LogIndex, RoomId, SchoolId, Seq, node::EncodedOperation};
 
 pub const PEOPLE: [(&str, Role); 6] = [
     ("root", Role::Admin),
@@ -98,9 +102,54 @@ fn some_change(rng: &mut Rng) -> PeopleChange {
     }
 }
 
+fn some_plan(rng: &mut Rng) -> DeviceId {
+    id(&format!("t-{}", rng.below(12)))
+}
+
+fn some_lesson(rng: &mut Rng) -> Item {
+    let some = |rng: &mut Rng, names: [&str; 3]| (0..rng.below(3)).map(|n| names[n as usize].to_owned()).collect();
+    Item::Lesson(Lesson {
+        day: rng.between(1, 6) as u8,
+        period: rng.below(9) as u8,
+        number: rng.below(50) as u32,
+        classes: some(rng, ["5a", "5b", "Q1"]),
+        teachers: some(rng, ["TI", "TO", "X"]),
+        subject: "M".into(),
+        rooms: some(rng, ["101", "102", "Halle"]),
+        weeks: [Weeks::All, Weeks::A, Weeks::B][rng.index(3)],
+        from: None,
+        until: None,
+    })
+}
+
+fn some_timetable(rng: &mut Rng) -> Body {
+    let from = Day::FIRST.plus(rng.below(400) as i32);
+    match rng.below(8) {
+        0 => {
+            let week_a = rng.chance(1, 2).then_some(from);
+            Body::TimetableSettings {
+                settings: Settings { teachers_hidden: rng.chance(1, 2), week_a, periods: vec![] },
+            }
+        }
+        1 => {
+            let account = rng.chance(2, 3).then(|| somebody(rng));
+            Body::TimetableTeacher { short: ["TI", "TO"][rng.index(2)].into(), account }
+        }
+        2 => Body::TimetableRemove { plan: some_plan(rng) },
+        3 | 4 => {
+            let until = rng.chance(1, 3).then(|| from.plus(rng.below(50) as i32));
+            Body::TimetableApply { import: some_plan(rng), parts: 1, scope: Scope::Plan { from, until } }
+        }
+        _ => {
+            let items = (0..rng.below(4)).map(|_| some_lesson(rng)).collect();
+            Body::TimetablePart { import: some_plan(rng), part: rng.below(2) as u32, items }
+        }
+    }
+}
+
 /// Mostly messages; sometimes what changes rights, so that boxes and core decide differently about what waits.
 pub fn some_body(rng: &mut Rng, actor: &str, head: LogIndex) -> Body {
-    match rng.below(46) {
+    match rng.below(52) {
         0 => Body::AccountLock { account: id(["anna", "ben", "tom"][rng.index(3)]), locked: rng.chance(1, 3) },
         1 | 2 => {
             let who = vec![somebody(rng)];
@@ -129,6 +178,7 @@ pub fn some_body(rng: &mut Rng, actor: &str, head: LogIndex) -> Body {
         18 => Body::ImportPart { import: some_import(rng), part: 1, changes: some_changes(rng) },
         19 | 20 => Body::ImportApply { import: some_import(rng), parts: 1 + rng.below(2) as u32 },
         21 => Body::ImportUndo { import: some_import(rng) },
+        46..=51 => some_timetable(rng),
         _ => post(some_room(rng, actor).as_str(), &format!("text {}", rng.below(1_000_000))),
     }
 }

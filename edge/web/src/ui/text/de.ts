@@ -17,7 +17,7 @@ export const de = {
     boxLoading: 'Die Schulbox lädt gerade den Stand der Schule. Die Seite öffnet sich von selbst, sobald sie fertig ist.',
     starting: 'Die Schulbox antwortet noch nicht. Die Seite öffnet sich von selbst, sobald sie wieder da ist.',
   },
-  nav: { label: 'Hauptbereiche', home: 'Start', messages: 'Nachrichten', people: 'Personen', unread: (n: number) => `${number(n)} ungelesen` },
+  nav: { label: 'Hauptbereiche', home: 'Start', messages: 'Nachrichten', people: 'Personen', timetable: 'Stundenplan', unread: (n: number) => `${number(n)} ungelesen` },
   banner: {
     cloudTitle: 'Internet gestört',
     cloud: 'Unterricht in der Schule läuft weiter; Änderungen werden später übertragen.',
@@ -414,6 +414,9 @@ export const de = {
       'members-fixed': 'Die Mitglieder dieses Raums stehen fest.',
       'direct-with-self': 'Eine Direktnachricht braucht zwei Personen.',
       'bad-expected': 'Diese Zahl von Teilnehmenden ist nicht möglich.',
+      'bad-timetable': 'Eine Stunde, Uhrzeit oder ein Name im Stundenplan ist nicht möglich.',
+      'unknown-plan': 'Diesen Plan gibt es nicht mehr.',
+      'short-taken': 'Dieses Kürzel gehört schon jemand anderem.',
       'too-many-conferences': 'In diesem Raum laufen schon zu viele Konferenzen.',
       'conference-closed': 'Diese Konferenz ist beendet.',
       'password-first': 'Zuerst muss das Passwort vom Zettel durch ein eigenes ersetzt werden.',

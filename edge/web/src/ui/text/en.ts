@@ -18,7 +18,7 @@ export const en: Text = {
     boxLoading: 'The school box is loading the state of the school. This page opens by itself as soon as it is ready.',
     starting: 'The school box does not answer yet. This page opens by itself as soon as it is back.',
   },
-  nav: { label: 'Main areas', home: 'Home', messages: 'Messages', people: 'People', unread: (n) => `${number(n)} unread` },
+  nav: { label: 'Main areas', home: 'Home', messages: 'Messages', people: 'People', timetable: 'Timetable', unread: (n) => `${number(n)} unread` },
   banner: {
     cloudTitle: 'Internet disrupted',
     cloud: 'Lessons in the school go on; changes will be transferred later.',
@@ -415,6 +415,9 @@ export const en: Text = {
       'members-fixed': 'The members of this room are fixed.',
       'direct-with-self': 'A direct message needs two people.',
       'bad-expected': 'This number of participants is not possible.',
+      'bad-timetable': 'A lesson, time or name in the timetable is not possible.',
+      'unknown-plan': 'This plan does not exist any more.',
+      'short-taken': 'This short name is somebody else’s already.',
       'too-many-conferences': 'Too many conferences are running in this room already.',
       'conference-closed': 'This conference has ended.',
       'password-first': 'First the password on the sheet has to be replaced by an own one.',

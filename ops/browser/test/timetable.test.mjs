@@ -1,0 +1,198 @@
+/** A timetable comes in from a file, a teacher and a pupil look at their weeks, also while the cloud is away. */
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { join as joinPath } from 'node:path';
+import { settled, violations } from '../lib/audit.mjs';
+import { cp1252 } from '../lib/lists.mjs';
+import { CLASSES, Person } from '../lib/people.mjs';
+import { suite } from '../lib/suite.mjs';
+import { until } from '../lib/until.mjs';
+
+const { admin, teacher, pupils } = CLASSES.nord;
+const DESK = /** @type {const} */ ({ language: 'de', theme: 'light', viewport: { width: 1280, height: 800 } });
+const PHONE = /** @type {const} */ ({ language: 'en', theme: 'dark', viewport: { width: 390, height: 844 } });
+
+/** Rows of Untis' GPU001: five days of two classes, one lesson together, two side by side. */
+function gpu001() {
+  const subjects = ['M', 'D', 'E', 'Bio', 'Ge', 'Ku'];
+  const teachers = ['WEB', 'SCH', 'YIL', 'LIN'];
+  const rows = [];
+  for (let day = 1; day <= 5; day += 1) {
+    for (let period = 1; period <= 5; period += 1) {
+      const n = day * 10 + period;
+      rows.push([n, '5a', teachers[n % 4], subjects[n % 6], 100 + (n % 7), day, period]);
+      rows.push([100 + n, '08B', teachers[(n + 1) % 4], subjects[(n + 2) % 6], 110 + (n % 7), day, period]);
+    }
+  }
+  rows.push([201, '5a', 'LIN', 'Sp', 'Große Halle', 1, 6], [201, '08B', 'LIN', 'Sp', 'Große Halle', 1, 6]);
+  rows.push([202, '5a', 'YIL', 'evRel', '201', 2, 6], [202, '5a', 'SCH', 'Eth', '202', 2, 6]);
+  return rows;
+}
+
+/** @param {(string | number)[][]} rows as Untis writes them in Germany */
+const file = (rows) => cp1252(rows.map(([n, group, ...rest]) => `${[n, `"${group}"`, ...rest.slice(0, 3).map((text) => `"${text}"`), ...rest.slice(3), '', ''].join(';')}\r\n`).join(''));
+
+/** The Monday of the week that pages show first, where they are. */
+function monday() {
+  const day = new Date(`${new Intl.DateTimeFormat('sv', { timeZone: 'Europe/Berlin' }).format(new Date())}T00:00:00Z`);
+  const weekday = (day.getUTCDay() + 6) % 7;
+  day.setUTCDate(day.getUTCDate() + (weekday > 4 ? 7 - weekday : -weekday));
+  return day.toISOString().slice(0, 10);
+}
+
+suite('timetable', (suite) => {
+  /** @type {Person} */ let petra;
+  /** @type {Person} */ let maria;
+  /** @type {Person} */ let emilia;
+  let looks = 0;
+  let broken = false;
+
+  /** One claim after the other about one school: after a failure the rest would only wait in vain. */
+  const step = (name, body) =>
+    suite.claim(name, async () => {
+      assert.ok(!broken, 'an earlier claim failed');
+      broken = true;
+      await body();
+      broken = false;
+    });
+
+  /** Nothing for axe to find, nothing too wide, and a picture for whoever wants to look (SHOTS_DIR). */
+  const look = async (person, name) => {
+    const { page } = person;
+    await settled(page);
+    if (process.env.SHOTS_DIR) {
+      mkdirSync(process.env.SHOTS_DIR, { recursive: true });
+      looks += 1;
+      await page.screenshot({ path: joinPath(process.env.SHOTS_DIR, `timetable-${String(looks).padStart(2, '0')}-${name.replaceAll(' ', '-')}.png`) });
+    }
+    assert.deepEqual(await violations(page), [], name);
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth), 0, `${name} is too wide`);
+  };
+
+  const button = (person, name) => person.page.getByRole('button', { name, exact: true });
+  const heading = (person, name) => person.page.getByRole('heading', { name });
+  const open = (person) => person.page.getByRole('link', { name: person.words.timetable.nav, exact: true }).first().click();
+  const read = (name, rows) => petra.page.locator('input[type=file]').setInputFiles({ name, mimeType: 'text/plain', buffer: file(rows) });
+  /** Of the row of a period, what stands in the column of a day (from 1). */
+  const cell = (person, period, day) => person.page.getByRole('table').getByRole('row').filter({ has: person.page.getByRole('rowheader', { name: `${period}.` }) }).getByRole('cell').nth(day - 1);
+  const lessons = (person) => person.page.getByRole('article').locator('visible=true');
+
+  step('without a plan the page says so, and only admins manage it', async () => {
+    const browser = await suite.browser();
+    const url = suite.stack.url('nord');
+    [petra, maria, emilia] = await Promise.all([
+      Person.signedIn(browser, url, admin, DESK),
+      Person.signedIn(browser, url, teacher, DESK),
+      Person.signedIn(browser, url, pupils[0], PHONE),
+    ]);
+    await open(emilia);
+    await emilia.page.getByText(emilia.words.timetable.none).waitFor();
+    await look(emilia, 'none');
+    await open(petra);
+    await petra.page.getByRole('link', { name: petra.words.timetable.manage }).click();
+    await heading(petra, petra.words.timetable.manage).waitFor();
+    await look(petra, 'manage');
+  });
+
+  step('a broken file changes nothing, and says line and field of what is wrong', async () => {
+    const { page, words } = petra;
+    await page.getByLabel(words.timetable.from).fill(monday());
+    const rows = gpu001();
+    rows[2] = rows[2].with(5, 'Mo');
+    await read('GPU001.TXT', rows);
+    await heading(petra, '1 Fehler in der Datei').waitFor();
+    await page.getByText(words.timetable.at(3, 6)).waitFor();
+    await look(petra, 'broken');
+    await button(petra, words.timetable.other).click();
+  });
+
+  step('a file is looked at and applied, and the same file again changes nothing', async () => {
+    const { page, words } = petra;
+    await read('GPU001.TXT', gpu001());
+    await heading(petra, words.timetable.draft('GPU001.TXT', 53)).waitFor();
+    await page.locator('summary').first().click();
+    assert.equal(await page.getByRole('table', { name: words.timetable.added, exact: true }).getByRole('row').count(), 54);
+    await look(petra, 'draft');
+    await button(petra, words.timetable.apply).click();
+    await page.getByText(words.timetable.applied).waitFor();
+    await page.getByText(/53 Stunden, eingelesen von Petra Hoffmann/).waitFor();
+    await read('GPU001.TXT', gpu001());
+    await page.getByText(words.timetable.same).waitFor();
+    await button(petra, words.timetable.other).click();
+  });
+
+  step('times of periods and A weeks are set by hand', async () => {
+    const { page, words } = petra;
+    for (let n = 0; n < 3; n += 1) await button(petra, words.timetable.addBell).click();
+    await page.getByLabel('Beginn der 3. Stunde').fill('09:55');
+    await page.getByLabel('Ende der 3. Stunde').fill('10:40');
+    await button(petra, words.timetable.save).click();
+    await page.getByText(words.timetable.saved).waitFor();
+    await page.getByLabel(words.timetable.weeks).selectOption({ label: words.timetable.weekA });
+    await page.getByLabel(words.timetable.weeks).scrollIntoViewIfNeeded();
+    await look(petra, 'settings');
+  });
+
+  step('a teacher says which short name is hers, sees her own week, and those of classes and rooms', async () => {
+    const { page, words } = maria;
+    await open(maria);
+    await page.getByLabel(words.timetable.short).selectOption('WEB');
+    await look(maria, 'who am I');
+    await button(maria, words.timetable.thatsMe).click();
+    await cell(maria, 2, 1).getByText('5a').waitFor();
+    await page.getByText(words.timetable.aWeek).waitFor();
+    await page.getByRole('cell', { name: 'Pause, 20 Minuten' }).waitFor();
+    await look(maria, 'own week');
+    await page.getByLabel(words.timetable.of, { exact: true }).selectOption('class');
+    await page.getByLabel(words.timetable.which.class).selectOption('5a');
+    await cell(maria, 6, 2).getByText('Eth').waitFor();
+    assert.equal(await cell(maria, 6, 2).getByRole('article').count(), 2);
+    await look(maria, 'class');
+    await page.getByLabel(words.timetable.of, { exact: true }).selectOption('room');
+    await page.getByLabel(words.timetable.which.room).selectOption('Große Halle');
+    await cell(maria, 6, 1).getByText('08B, 5a').or(cell(maria, 6, 1).getByText('5a, 08B')).first().waitFor();
+    assert.equal(await lessons(maria).count(), 1);
+    // By keyboard alone.
+    await button(maria, words.timetable.after).focus();
+    await page.keyboard.press('Enter');
+    await page.getByText(words.timetable.bWeek).waitFor();
+  });
+
+  step('a pupil sees the own class day by day, and nobody’s name while the school hides them', async () => {
+    const { page, words } = emilia;
+    await heading(emilia, new RegExp(words.timetable.monday)).waitFor();
+    assert.equal(await lessons(emilia).count(), 28);
+    assert.equal(await page.getByText('SCH', { exact: true }).locator('visible=true').count(), 0);
+    await look(emilia, 'pupil');
+    const asked = (query) => page.evaluate(async (query) => (await fetch(`/api/timetable/week?${query}`)).status, query);
+    for (const other of ['class&name=8b', 'teacher&name=WEB', 'room&name=101']) assert.equal(await asked(`week=${monday()}&of=${other}`), 403);
+    const text = await page.evaluate(async (day) => (await fetch(`/api/timetable/week?week=${day}`)).text(), monday());
+    assert.ok(!text.includes('WEB') && !text.includes(teacher.name), 'names do not leave the box');
+  });
+
+  step('while the cloud is away a change still reaches everybody in the school', async () => {
+    const { page, words } = petra;
+    suite.stack.pauseCore();
+    try {
+      await page.getByRole('switch', { name: words.timetable.hide }).click();
+      await emilia.page.getByText(teacher.name).locator('visible=true').first().waitFor();
+      await look(emilia, 'with names');
+    } finally {
+      suite.stack.resumeCore();
+    }
+    // And it holds where it is ordered.
+    await until('the core has it', 20_000, async () => (await page.evaluate(async () => (await fetch('/api/session')).json())).core_online);
+  });
+
+  step('a plan that is taken away is gone for everybody', async () => {
+    const { page, words } = petra;
+    await page.getByRole('button', { name: new RegExp(words.timetable.remove, 'i') }).first().click();
+    await page.getByRole('dialog').waitFor();
+    await look(petra, 'take away');
+    await button(petra, words.timetable.removeNow).click();
+    await emilia.page.getByText(emilia.words.timetable.none).waitFor();
+    // Whoever comes first is not signed in yet.
+    const faults = [petra, maria].flatMap((person) => person.faults).filter((fault) => !(fault.includes('401') && fault.includes('/api/session')));
+    assert.deepEqual(faults, []);
+  });
+});

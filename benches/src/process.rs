@@ -59,6 +59,7 @@ impl MediaProcess {
         let issuer = Issuer::new([7; 32], node);
         let config = Config {
             trunks: None,
+            turn_tls: None,
             name: NAME.parse()?,
             kind: NodeKind::Box,
             listen,

@@ -119,6 +119,7 @@ fn a_foreign_peer_connection_joins_and_receives_what_another_client_sends() -> a
     );
     let node = runtime.block_on(media::serve(Config {
         trunks: None,
+        turn_tls: None,
         name: "bench-node".parse()?,
         kind: NodeKind::Relay,
         listen: any,

@@ -114,6 +114,9 @@ pub struct Media {
     /// building. Some less than the line has upstream: other traffic goes over it too. Default: not limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uplink_kbit_s: Option<u32>,
+    /// TURN over TLS, for networks that let nothing through but TLS to one port. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn_tls: Option<schulhof_net::media::config::TurnTls>,
     /// The command to run, with arguments; ` media --config FILE` is added. Default: this very program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<Vec<String>>,

@@ -72,6 +72,7 @@ impl Supervisor {
             ticket_keys,
             participants_max: config.budget.participants,
             admin: config.admin,
+            turn_tls: config.turn_tls.clone(),
             trunks,
         };
         let file = folder.join("media.toml");

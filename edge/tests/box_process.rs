@@ -32,6 +32,7 @@ fn prepare(folder: &Path, script: &str) -> Config {
         admin: free_port(),
         media: Some(Media {
             uplink_kbit_s: None,
+            turn_tls: None,
             listen,
             url: format!("http://localhost:{}", listen.port()),
             advertise: vec!["127.0.0.1".parse().unwrap()],

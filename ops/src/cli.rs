@@ -318,6 +318,9 @@ pub struct UpArgs {
     /// Host name in the addresses for browsers
     #[arg(long, value_name = "NAME", default_value = "localhost")]
     pub host: String,
+    /// Media nodes also take TURN over TLS (8580, 8581, 8590), with the `cert.pem` and `key.pem` of this folder
+    #[arg(long, value_name = "DIR")]
+    pub turn_tls: Option<PathBuf>,
     /// Log as JSON, one object per line
     #[arg(long)]
     pub json_logs: bool,

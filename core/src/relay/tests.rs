@@ -40,6 +40,7 @@ fn config(folder: &tempfile::TempDir, participants_max: u32) -> Config {
         bits_per_s: None,
         media: media::Config {
             trunks: None,
+            turn_tls: None,
             name: "relay-1".parse().unwrap(),
             kind: NodeKind::Relay,
             listen: ANY,

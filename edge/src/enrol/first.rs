@@ -73,6 +73,7 @@ async fn config(dir: &Path, listen: &Listen, arrived: &page::Arrived) -> anyhow:
     let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     let media = listen.media_port.map(|port| Media {
         uplink_kbit_s: None,
+        turn_tls: None,
         listen: SocketAddr::new(listen.http.ip(), port),
         url: format!("http://{name}:{port}"),
         advertise: vec![address.unwrap_or(Ipv4Addr::LOCALHOST.into())],

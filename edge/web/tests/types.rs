@@ -115,6 +115,7 @@ fn types_are_current() {
         media::Tile,
         media::JoinRequest,
         media::JoinAnswer,
+        media::IceServer,
         media::May,
         media::Participant,
         media::Rules,

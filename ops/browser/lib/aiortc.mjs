@@ -23,13 +23,14 @@ export class AiortcPerson {
 
   /**
    * @param {string} name
-   * @param {{ node: string, ticket: string, audio_slots: number, video_slots: number, pitch_hz: number, pitches_hz: number[] }} plan
+   * @param {{ node: string, ticket: string, audio_slots: number, video_slots: number, pitch_hz: number, pitches_hz: number[], relayed?: boolean }} plan
+   * @param {Record<string, string>} [environment] further variables
    */
-  constructor(name, plan) {
+  constructor(name, plan, environment = {}) {
     this.name = name;
     const python = process.env.AIORTC_PYTHON;
     if (!python) throw new Error('AIORTC_PYTHON names no Python with aiortc');
-    this.#child = spawn(python, [SCRIPT], { stdio: ['pipe', 'pipe', 'pipe'] });
+    this.#child = spawn(python, [SCRIPT], { env: { ...process.env, ...environment }, stdio: ['pipe', 'pipe', 'pipe'] });
     this.#child.on('error', (error) => this.errors.push(error.message));
     createInterface({ input: this.#child.stdout }).on('line', (line) => (this.now = JSON.parse(line)));
     createInterface({ input: this.#child.stderr }).on('line', (line) => {

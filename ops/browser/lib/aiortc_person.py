@@ -1,8 +1,8 @@
 """A person in a conference with aiortc: a stack that shares no code with the browsers' or ours.
 
-Reads {"node", "ticket", "audio_slots", "video_slots", "pitch_hz", "pitches_hz"} as one line of JSON from its input, joins,
-sends a moving picture and a tone, and writes twice a second, as lines of JSON, what it has decoded of whom. Ends when its
-input ends.
+Reads {"node", "ticket", "audio_slots", "video_slots", "pitch_hz", "pitches_hz", "relayed"} as one line of JSON from its
+input, joins, sends a moving picture and a tone, and writes twice a second, as lines of JSON, what it has decoded of whom.
+`relayed`: over the TURN server that the node names, and in no other way. Ends when its input ends.
 """
 
 import array
@@ -11,6 +11,7 @@ import fractions
 import json
 import math
 import sys
+import urllib.parse
 import urllib.request
 
 import aioice.ice
@@ -19,6 +20,7 @@ from aiortc import (
     MediaStreamTrack,
     RTCBundlePolicy,
     RTCConfiguration,
+    RTCIceTransportPolicy,
     RTCPeerConnection,
     RTCSessionDescription,
 )
@@ -110,7 +112,10 @@ class Person:
         self.closed = None
         self.tasks = []
         # With the usual policy aiortc leaves all video but the first on a transport that it closes.
-        self.peer = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
+        policy = RTCIceTransportPolicy.RELAY if plan.get("relayed") else RTCIceTransportPolicy.ALL
+        self.peer = RTCPeerConnection(
+            RTCConfiguration(iceServers=[], iceTransportPolicy=policy, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
+        )
 
     async def join(self):
         peer, plan = self.peer, self.plan
@@ -119,13 +124,16 @@ class Person:
         peer.addTransceiver("video", direction="sendonly")
         audio = [peer.addTransceiver("audio", direction="recvonly") for _ in range(plan["audio_slots"])]
         video = [peer.addTransceiver("video", direction="recvonly") for _ in range(plan["video_slots"])]
-        await peer.setLocalDescription(await peer.createOffer())
-        body = {"ticket": plan["ticket"], "offer": peer.localDescription.sdp}
+        offer = await peer.createOffer()
+        body = {"ticket": plan["ticket"], "offer": offer.sdp}
         answer = await asyncio.to_thread(post, plan["node"] + "/media/join", body)
         self.control = await websockets.connect(
             plan["node"].replace("http", "ws", 1) + "/media/control/" + answer["session"]
         )
         self.tasks = [asyncio.create_task(self.listen()), asyncio.create_task(self.ping())]
+        if plan.get("relayed"):
+            relay_over(peer, answer["ice_servers"][0])
+        await peer.setLocalDescription(offer)
         await peer.setRemoteDescription(RTCSessionDescription(with_candidates(answer["answer"]), "answer"))
         self.tasks += [asyncio.create_task(self.hear(slot.receiver.track)) for slot in audio]
         self.tasks += [asyncio.create_task(self.see(n, slot.receiver.track)) for n, slot in enumerate(video)]
@@ -194,6 +202,14 @@ def with_candidates(answer):
     head, first, *others = answer.split("m=")
     lines = "".join(line + "\r\n" for line in first.split("\r\n") if line.startswith("a=candidate"))
     return "m=".join([head, first, *(other + lines for other in others)])
+
+
+def relay_over(peer, server):
+    """Before candidates are gathered; aiortc takes servers at the start only, where they are not known yet."""
+    ice = peer.getTransceivers()[0].sender.transport.transport.iceGatherer._connection
+    url = urllib.parse.urlsplit(server["urls"][0].replace("turns:", "turns://"))
+    ice.turn_server, ice.turn_ssl, ice.turn_transport = (url.hostname, url.port), True, "tcp"
+    ice.turn_username, ice.turn_password = server["username"], server["credential"]
 
 
 def post(url, body):

@@ -15,9 +15,10 @@ const FLAGS = [
 
 /**
  * @param {string[]} [more] further flags
+ * @param {Record<string, string>} [environment] further variables
  * @returns {Promise<import('playwright-core').Browser>}
  */
-export function launch(more = []) {
+export function launch(more = [], environment = {}) {
   const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
-  return chromium.launch({ executablePath, args: [...FLAGS, ...more] });
+  return chromium.launch({ executablePath, args: [...FLAGS, ...more], env: { ...process.env, ...environment } });
 }

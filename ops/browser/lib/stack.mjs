@@ -19,6 +19,11 @@ const TAIL_LINES = 40;
 const DEFAULT_BINARY = resolve(fileURLToPath(import.meta.url), '../../../../target/debug/schulhof');
 
 /**
+ * @typedef {object} Options
+ * @property {string} [turnTls] folder with the certificate for TURN over TLS
+ */
+
+/**
  * @typedef {object} NodeRecord
  * @property {string} name
  * @property {'core' | 'relay' | 'box' | 'gateway'} kind
@@ -47,14 +52,15 @@ export class Stack {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, this.#onSignal);
   }
 
-  /** Starts everything and waits until both schools can be used. @returns {Promise<Stack>} */
-  static async start() {
+  /** Starts everything and waits until both schools can be used. @param {Options} [options] @returns {Promise<Stack>} */
+  static async start({ turnTls } = {}) {
     const binary = resolve(process.env.SCHULHOF_BIN ?? DEFAULT_BINARY);
     if (!existsSync(binary)) throw new Error(`${binary} is missing: cargo build -p schulhof`);
     const dir = mkdtempSync(join(tmpdir(), 'schulhof-browser-'));
     const output = openSync(join(dir, 'up.out'), 'w');
     const ready = join(dir, 'ready.json');
-    const child = spawn(binary, ['up', '--base-port', '0', '--dir', join(dir, 'up'), '--ready-file', ready], {
+    const further = turnTls ? ['--turn-tls', turnTls] : [];
+    const child = spawn(binary, ['up', '--base-port', '0', '--dir', join(dir, 'up'), '--ready-file', ready, ...further], {
       cwd: dir,
       // In a group of its own, so that a Ctrl-C in the terminal leaves stopping to us; tied to this process, so that it
       // does not outlive a test that was killed.

@@ -16,13 +16,14 @@ export class Suite {
   /** @type {((folder: string) => unknown)[]} */ #inquests = [];
   #failed = false;
 
-  async start() {
-    this.stack = await Stack.start();
+  /** @param {import('./stack.mjs').Options} [options] */
+  async start(options) {
+    this.stack = await Stack.start(options);
   }
 
-  /** A browser that ends with the suite. @param {string[]} [flags] */
-  async browser(flags) {
-    const browser = await launch(flags);
+  /** A browser that ends with the suite. @param {string[]} [flags] @param {Record<string, string>} [environment] */
+  async browser(flags, environment) {
+    const browser = await launch(flags, environment);
     this.#browsers.push(browser);
     return browser;
   }
@@ -71,11 +72,15 @@ export class Suite {
   }
 }
 
-/** @param {string} name @param {(suite: Suite) => void} body declares the claims */
-export function suite(name, body) {
+/**
+ * @param {string} name
+ * @param {(suite: Suite) => void} body declares the claims
+ * @param {import('./stack.mjs').Options} [options] of the system
+ */
+export function suite(name, body, options) {
   describe(name, () => {
     const shared = new Suite();
-    before(() => shared.start());
+    before(() => shared.start(options));
     after(() => shared.stop());
     body(shared);
   });

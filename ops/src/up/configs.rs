@@ -81,6 +81,7 @@ fn relay(layout: &Layout, ticket_keys: &TicketKeys) -> anyhow::Result<schulhof_c
         bits_per_s: None,
         media: schulhof_net::media::Config {
             trunks: None,
+            turn_tls: layout.turn_tls(layout.ports.relay_turn),
             name: NodeName::new(RELAY)?,
             kind: NodeKind::Relay,
             listen: layout.open(layout.ports.relay_media),
@@ -153,6 +154,7 @@ fn edge(layout: &Layout, index: usize) -> anyhow::Result<schulhof_edge::Config> 
         relay: vec![edge_relay(layout)?],
         media: Some(schulhof_edge::config::Media {
             uplink_kbit_s: None,
+            turn_tls: layout.turn_tls(layout.ports.box_turn[index]),
             listen: layout.open(media_port),
             url: layout.public_url(media_port),
             advertise: layout.advertise.clone(),

@@ -1,5 +1,6 @@
 //! What runs where: the nodes of the system on one machine, their folders and ports.
 
+use schulhof_net::media::config::TurnTls;
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
@@ -46,6 +47,9 @@ pub struct Ports {
     pub box_media: [u16; 2],
     pub gateway_http: [u16; 2],
     pub relay_media: u16,
+    /// TURN over TLS, if there is a certificate for it.
+    pub box_turn: [u16; 2],
+    pub relay_turn: u16,
     pub core_quic: [u16; 3],
     pub relay_quic: u16,
     pub core_admin: [u16; 3],
@@ -62,6 +66,8 @@ impl Ports {
         box_media: [8480, 8481],
         gateway_http: [8090, 8091],
         relay_media: 8490,
+        box_turn: [8580, 8581],
+        relay_turn: 8590,
         core_quic: [7101, 7102, 7103],
         relay_quic: 7190,
         core_admin: [9101, 9102, 9103],
@@ -72,7 +78,7 @@ impl Ports {
     };
 
     /// How many [`Ports::from_base`] takes.
-    pub const COUNT: u16 = 20;
+    pub const COUNT: u16 = 23;
 
     /// One after the other. `None` if they do not all fit below 65536.
     pub fn from_base(base: u16) -> Option<Self> {
@@ -84,6 +90,8 @@ impl Ports {
             box_media: [take(), take()],
             gateway_http: [take(), take()],
             relay_media: take(),
+            box_turn: [take(), take()],
+            relay_turn: take(),
             core_quic: [take(), take(), take()],
             relay_quic: take(),
             core_admin: [take(), take(), take()],
@@ -106,10 +114,31 @@ pub struct Layout {
     pub host: String,
     /// In ICE candidates.
     pub advertise: Vec<IpAddr>,
+    /// Folder with the certificate for TURN over TLS, if media nodes are to take it.
+    pub turn_tls: Option<PathBuf>,
     pub ports: Ports,
 }
 
 impl Layout {
+    /// Of a media node, at this port.
+    pub fn turn_tls(&self, port: u16) -> Option<TurnTls> {
+        let folder = self.turn_tls.as_ref()?;
+        Some(TurnTls {
+            listen: self.open(port),
+            host: self.host.clone(),
+            port: None,
+            cert: folder.join("cert.pem"),
+            key: folder.join("key.pem"),
+        })
+    }
+
+    /// Where a node's media is found by TURN over TLS.
+    pub fn turn_port(&self, node: &str) -> Option<u16> {
+        self.turn_tls.as_ref()?;
+        let of_boxes = SCHOOLS.iter().map(|school| school.id).zip(self.ports.box_turn);
+        of_boxes.chain([(RELAY, self.ports.relay_turn)]).find(|(name, _)| *name == node).map(|(_, port)| port)
+    }
+
     /// Folder of a node (or of the CA, or the operator).
     pub fn node(&self, name: &str) -> PathBuf {
         self.dir.join(name)

@@ -63,7 +63,8 @@ async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     }
     let (ports, _claim) = ports::choose(args.base_port)?;
     let advertise = advertised(args.listen);
-    let layout = Layout { dir, listen: args.listen, host: args.host.clone(), advertise, ports };
+    let turn_tls = args.turn_tls.as_ref().map(std::path::absolute).transpose()?;
+    let layout = Layout { dir, listen: args.listen, host: args.host.clone(), advertise, turn_tls, ports };
     prepare(&layout)?;
 
     let mut system = System::start(&args, layout)?;

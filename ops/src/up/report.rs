@@ -41,6 +41,9 @@ pub fn table(layout: &Layout, record: &Record) -> String {
         if let Some(media) = &node.media {
             line(format!("{:<10} {:<28} {}", "  media", media.url, media.admin));
         }
+        if let Some(port) = layout.turn_port(&node.name) {
+            line(format!("{:<10} turns:{}:{port}", "  turn", layout.host));
+        }
     }
     out
 }

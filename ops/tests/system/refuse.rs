@@ -26,7 +26,8 @@ const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 fn prepared(dir: &Path) -> (Layout, ports::Claim) {
     let (ports, claim) = ports::choose(Some(0)).unwrap();
     let dir = dir.to_owned();
-    let layout = Layout { dir, listen: LOCALHOST, host: "localhost".into(), advertise: vec![LOCALHOST], ports };
+    let layout =
+        Layout { dir, listen: LOCALHOST, host: "localhost".into(), advertise: vec![LOCALHOST], turn_tls: None, ports };
     prepare(&layout).unwrap();
     // Its boxes have joined: no core runs here that could let them in.
     let ca = Ca::load(&layout.node(CA)).unwrap();

@@ -4,7 +4,7 @@
 #[allow(dead_code)]
 mod source;
 
-use source::{FRAME_LEN_MAX, Incoming, Outgoing, QUEUE_LEN_MAX};
+use source::{FRAME_LEN_MAX, Incoming, Outgoing, QUEUE_LEN_MAX, by_length};
 
 /// As the stream's whole content says.
 fn expected(mut stream: &[u8]) -> (Vec<&[u8]>, bool) {
@@ -26,7 +26,7 @@ fn expected(mut stream: &[u8]) -> (Vec<&[u8]>, bool) {
 /// The first byte says how the rest is cut.
 pub fn run(bytes: &[u8]) {
     let Some((&cut, stream)) = bytes.split_first() else { return };
-    let mut incoming = Incoming::new();
+    let mut incoming = Incoming::new(by_length);
     let mut packets = Vec::new();
     let (mut rest, mut good, mut n) = (stream, true, 0);
     while good && !rest.is_empty() {

@@ -29,7 +29,7 @@
 //!
 //! Specifications: ICE-lite RFC 8445 §2.5, STUN RFC 8489, DTLS 1.2 RFC 6347 with DTLS-SRTP RFC 5764, SRTP RFC 3711 with
 //! AEAD_AES_128_GCM RFC 7714, RTP RFC 3550, NACK and PLI RFC 4585, RTX RFC 4588, VP8 RFC 7741, audio levels RFC 6464,
-//! JSEP RFC 8829, simulcast RFC 8853, congestion control draft-ietf-rmcat-gcc-02 over
+//! TURN RFC 8656, JSEP RFC 8829, simulcast RFC 8853, congestion control draft-ietf-rmcat-gcc-02 over
 //! draft-holmer-rmcat-transport-wide-cc-extensions-01.
 
 mod allot;
@@ -80,6 +80,7 @@ mod testing;
 mod tick;
 mod transmit;
 pub mod trunk;
+pub mod turn;
 mod twcc;
 mod twcc_report;
 mod upstream;

@@ -296,6 +296,7 @@ async fn a_taken_port_is_named_in_one_line() {
     let first = node(1).await;
     let config = Config {
         trunks: None,
+        turn_tls: None,
         name: "nord".parse().unwrap(),
         kind: NodeKind::Box,
         listen: first.addr(),

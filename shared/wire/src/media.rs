@@ -41,6 +41,17 @@ pub struct JoinAnswer {
     pub answer: String,
     pub node: NodeName,
     pub node_kind: NodeKind,
+    /// Further ways to the node, for networks that let little through; to be set before candidates are gathered.
+    #[serde(default)]
+    pub ice_servers: Vec<IceServer>,
+}
+
+/// TURN, in the words of the browsers' `RTCIceServer`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct IceServer {
+    pub urls: Vec<String>,
+    pub username: String,
+    pub credential: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, TS)]

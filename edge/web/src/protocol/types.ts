@@ -679,7 +679,16 @@ session: string,
 /**
  * SDP answer.
  */
-answer: string, node: NodeName, node_kind: NodeKind, };
+answer: string, node: NodeName, node_kind: NodeKind, 
+/**
+ * Further ways to the node, for networks that let little through; to be set before candidates are gathered.
+ */
+ice_servers: Array<IceServer>, };
+
+/**
+ * TURN, in the words of the browsers' `RTCIceServer`.
+ */
+export type IceServer = { urls: Array<string>, username: string, credential: string, };
 
 export type May = { microphone: boolean, camera: boolean, screen: boolean, };
 

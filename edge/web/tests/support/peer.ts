@@ -1,5 +1,5 @@
 /** A peer connection and a media node for the conference: no network, no media, but the same order of things. */
-import { ProblemError, Unreachable, type Claims, type Control, type ControlHandlers, type JoinAnswer, type JoinRequest, type Participant, type ToNode } from '../../src/protocol';
+import { ProblemError, Unreachable, type Claims, type Control, type ControlHandlers, type IceServer, type JoinAnswer, type JoinRequest, type Participant, type ToNode } from '../../src/protocol';
 import type { NodeDoor } from '../../src/session/conference/link';
 
 export class FakeTrack {
@@ -25,6 +25,9 @@ export class FakePeer {
   onconnectionstatechange: (() => void) | null = null;
   oniceconnectionstatechange: (() => void) | null = null;
   localDescription: { sdp: string } | null = null;
+  /** As they were when the offer was set, with which a browser begins to look for ways. */
+  iceServersInTime: readonly RTCIceServer[] = [];
+  private configuration: RTCConfiguration = { bundlePolicy: 'max-bundle' };
   readonly transceivers: { kind: string; init: Init; mid: string; sender: { track: unknown; replaceTrack: (track: unknown) => Promise<void> }; receiver: { track: FakeTrack } }[] = [];
   bytes = 0;
   /** Whether media comes. */
@@ -54,12 +57,21 @@ export class FakePeer {
 
   setLocalDescription(description: { sdp: string }) {
     this.localDescription = description;
+    this.iceServersInTime = this.configuration.iceServers ?? [];
     return Promise.resolve();
   }
 
   setRemoteDescription({ sdp }: { sdp: string }) {
     if (sdp === 'answer') queueMicrotask(() => this.become('connected'));
     return Promise.resolve();
+  }
+
+  getConfiguration() {
+    return this.configuration;
+  }
+
+  setConfiguration(configuration: RTCConfiguration) {
+    this.configuration = configuration;
   }
 
   become(state: string) {
@@ -104,6 +116,7 @@ export class FakeNodes implements NodeDoor {
   /** The same of one node alone. */
   readonly silent = new Set<string>();
   participants: Participant[] = [];
+  iceServers: IceServer[] = [];
   /** Who comes has to wait to be let in. */
   lobby = false;
   /** As the node knows one. */
@@ -116,7 +129,7 @@ export class FakeNodes implements NodeDoor {
     if (down === 'unreachable') return Promise.reject(new Unreachable());
     if (down === 'refused') return Promise.reject(new ProblemError({ code: 'ticket-expired', status: 401, title: '' }));
     if (down === 'blocked') return Promise.reject(new ProblemError({ code: 'blocked', status: 403, title: '' }));
-    return Promise.resolve({ session: `${request.ticket}${request.standby ? '/standby' : ''}`, answer: 'answer', node, node_kind: node === 'box' ? 'box' : 'relay' });
+    return Promise.resolve({ session: `${request.ticket}${request.standby ? '/standby' : ''}`, answer: 'answer', node, node_kind: node === 'box' ? 'box' : 'relay', ice_servers: this.iceServers });
   }
 
   control(url: string, session: string, handlers: ControlHandlers): Control {

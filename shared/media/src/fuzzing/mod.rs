@@ -2,11 +2,12 @@
 //! whole engine. Compiled for fuzzers and tests only; the tests here keep the doors usable without a fuzzer.
 //!
 //! - [`TARGETS`]: the doors by name; [`seeds`]: what a fuzzer begins with
-//! - `conference`: an engine with two people who are connected, and a trunk; `script`: bytes as a sequence of events
+//! - `turn`: a client of the relay within; `conference`: an engine with two people who are connected, and a trunk; `script`: bytes as a sequence of events
 
 mod conference;
 mod script;
 pub mod seeds;
+mod turn;
 
 use crate::{
     rtcp, rtp,
@@ -18,11 +19,12 @@ use crate::{
 use conference::Conference;
 use rtc_crypto::{RTCCryptoProvider, providers::AwsLcRsProvider};
 use std::net::SocketAddr;
+pub use turn::turn;
 
 /// Takes whatever bytes there are. A panic is a finding.
 pub type Door = fn(&[u8]);
 
-pub const TARGETS: [(&str, Door); 7] = [
+pub const TARGETS: [(&str, Door); 8] = [
     ("stun", stun),
     ("rtp", rtp),
     ("rtcp", rtcp),
@@ -30,6 +32,7 @@ pub const TARGETS: [(&str, Door); 7] = [
     ("datagrams", datagrams),
     ("conference", conference),
     ("trunk", trunk),
+    ("turn", turn),
 ];
 
 const UFRAG: &str = "evtj";

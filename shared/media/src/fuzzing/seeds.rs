@@ -51,6 +51,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "datagrams" => vec![handshake()],
         "conference" => vec![lesson(), orders()],
         "trunk" => vec![other_node()],
+        "turn" => super::turn::seeds(),
         _ => Vec::new(),
     }
 }

@@ -32,9 +32,30 @@ pub struct Config {
     pub participants_max: u32,
     /// Loopback listener for metrics, health and status (TCP).
     pub admin: SocketAddr,
+    /// TURN over TLS, for networks that let nothing through but TLS to one port. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn_tls: Option<TurnTls>,
     /// Relays at which the rooms of this school may be too, for its people at home. A box's; relays are dialled, they dial nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trunks: Option<Trunks>,
+}
+
+/// A port that browsers reach where no other is open. It relays to this node's own media addresses and to nothing else. The
+/// port is its own: HTTPS cannot share it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TurnTls {
+    /// TCP; 443 is what closed networks let through. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The name in the certificate, by which browsers reach the port.
+    pub host: String,
+    /// The port that browsers are told. Default: that of `listen`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// The certificate and those between it and a root that browsers know, in PEM; read anew while the process runs.
+    pub cert: PathBuf,
+    /// Its key in PEM.
+    pub key: PathBuf,
 }
 
 /// Connections to relays.
@@ -75,6 +96,8 @@ pub enum ConfigProblem {
     Advertise(usize),
     #[error("advertise: {0} cannot be reached by anybody")]
     Unspecified(IpAddr),
+    #[error("turn_tls.host: {0:?} is no name of a host")]
+    Host(String),
     #[error("participants_max: 1 to {max}, not {0}", max = Config::PARTICIPANTS_MAX)]
     Participants(u32),
 }
@@ -95,11 +118,21 @@ impl Config {
         if let Some(ip) = self.advertise.iter().find(|ip| ip.is_unspecified() || ip.is_multicast()) {
             return Err(ConfigProblem::Unspecified(*ip));
         }
+        let host = self.turn_tls.as_ref().map(|turn| &turn.host);
+        if let Some(host) = host.filter(|host| !is_host(host)) {
+            return Err(ConfigProblem::Host(host.clone()));
+        }
         if !(1..=Self::PARTICIPANTS_MAX).contains(&self.participants_max) {
             return Err(ConfigProblem::Participants(self.participants_max));
         }
         Ok(())
     }
+}
+
+/// It becomes a part of an address (RFC 7065).
+fn is_host(host: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-.".contains(c);
+    (1..=253).contains(&host.len()) && host.chars().all(allowed)
 }
 
 #[cfg(test)]
@@ -132,6 +165,17 @@ mod tests {
         assert_eq!(Config { advertise: vec![], ..good.clone() }.check(), Err(ConfigProblem::Advertise(0)));
         assert_eq!(Config { participants_max: 0, ..good.clone() }.check(), Err(ConfigProblem::Participants(0)));
         assert_eq!(Config { kind: NodeKind::Gateway, ..good.clone() }.check(), Err(ConfigProblem::Kind));
+        let turn = |host: &str| TurnTls {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            host: host.into(),
+            port: None,
+            cert: "cert.pem".into(),
+            key: "key.pem".into(),
+        };
+        for (host, good) in [("media.school.example", true), ("", false), ("a:1?transport=udp", false)] {
+            let config: Config = toml::from_str(EXAMPLE).unwrap();
+            assert_eq!(Config { turn_tls: Some(turn(host)), ..config }.check().is_ok(), good, "{host}");
+        }
         assert!(toml::from_str::<Config>(&format!("participant_max = 1\n{EXAMPLE}")).is_err());
     }
 }

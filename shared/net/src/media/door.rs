@@ -7,6 +7,7 @@
 use super::{
     control::{self, Channels},
     meter::Meter,
+    ways::Ways,
     worker::{Command, Commands},
 };
 use axum::{
@@ -40,6 +41,8 @@ const BODY_MAX: Duration = Duration::from_secs(10);
 const JOINS_MAX: usize = 256;
 /// Time for the worker to answer; it takes a millisecond for each join before this one.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// Of a participant's name in the user name for TURN.
+const NAME_LEN_MAX: usize = 40;
 /// When a full or busy node may be asked again.
 const RETRY_AFTER_S: u32 = 2;
 
@@ -50,13 +53,22 @@ pub(super) struct Door {
     pub commands: Commands,
     pub channels: Arc<Channels>,
     pub meter: Arc<Meter>,
+    /// For closed networks.
+    pub turn: Option<Ways>,
     joins: Semaphore,
 }
 
 impl Door {
-    pub fn new(name: NodeName, kind: NodeKind, keys: TicketKeys, commands: Commands, meter: Arc<Meter>) -> Arc<Self> {
+    pub fn new(
+        name: NodeName,
+        kind: NodeKind,
+        keys: TicketKeys,
+        commands: Commands,
+        meter: Arc<Meter>,
+        turn: Option<Ways>,
+    ) -> Arc<Self> {
         let channels = Arc::new(Channels::new(commands.clone()));
-        Arc::new(Self { name, kind, keys, commands, channels, meter, joins: Semaphore::new(JOINS_MAX) })
+        Arc::new(Self { name, kind, keys, commands, channels, meter, turn, joins: Semaphore::new(JOINS_MAX) })
     }
 }
 
@@ -177,12 +189,20 @@ async fn admit(door: &Arc<Door>, request: Request) -> Result<JoinAnswer, Refusal
         Ok::<_, Refusal>(joined)
     });
     let joined = opened.await.map_err(|_| Refusal::busy())??;
+    // The participant's name is no secret; the session's is.
+    let ice_servers = door.turn.iter().map(|turn| turn.issue(&short(&joined.participant.0))).collect();
     Ok(JoinAnswer {
+        ice_servers,
         session: joined.session.to_string(),
         answer: joined.answer,
         node: door.name.clone(),
         node_kind: door.kind,
     })
+}
+
+/// For a user name, which has a bounded length.
+fn short(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).take(NAME_LEN_MAX).collect()
 }
 
 async fn read(request: Request<Body>) -> Result<JoinRequest, Refusal> {

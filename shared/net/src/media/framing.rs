@@ -1,5 +1,5 @@
-//! Packets on a stream of bytes (RFC 4571): two bytes of length, then the packet. Both directions of one connection, each
-//! in a room that does not grow with what the peer does.
+//! Packets on a stream of bytes: behind two bytes of length each (RFC 4571), or as messages of TURN, which tell their length
+//! themselves. Both directions of one connection, each in a room that does not grow with what the peer does.
 //!
 //! What it must not do: read or write sockets, or know what is in the packets.
 
@@ -16,16 +16,28 @@ pub(super) const QUEUE_LEN_MAX: usize = 128 * 1024;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooLong;
 
+/// How long the frame is that bytes begin with: all of it, and where in it the packet begins. Nothing: not told yet.
+pub(super) type Measure = fn(&[u8]) -> Result<Option<(usize, usize)>, TooLong>;
+
+/// Two bytes of length, then the packet (RFC 4571).
+pub(super) fn by_length(bytes: &[u8]) -> Result<Option<(usize, usize)>, TooLong> {
+    let Some(head) = bytes.first_chunk::<LEN_LEN>() else { return Ok(None) };
+    let len = usize::from(u16::from_be_bytes(*head));
+    if len > FRAME_LEN_MAX { Err(TooLong) } else { Ok(Some((LEN_LEN + len, LEN_LEN))) }
+}
+
 /// Cuts what comes in into frames.
 #[derive(Debug)]
 pub(super) struct Incoming {
+    measure: Measure,
     room: Box<[u8]>,
     filled: usize,
 }
 
 impl Incoming {
-    pub fn new() -> Self {
-        Self { room: vec![0; ROOM_LEN].into(), filled: 0 }
+    /// No frame that `measure` allows may be longer than [`ROOM_LEN`].
+    pub fn new(measure: Measure) -> Self {
+        Self { measure, room: vec![0; ROOM_LEN].into(), filled: 0 }
     }
 
     /// Where the next bytes go; never empty after [`Self::take`].
@@ -38,17 +50,13 @@ impl Incoming {
     pub fn take(&mut self, len: usize, mut handle: impl FnMut(&mut [u8])) -> Result<(), TooLong> {
         self.filled += len;
         let mut start = 0;
-        while let Some(head) = self.room[start..self.filled].first_chunk::<LEN_LEN>() {
-            let len = usize::from(u16::from_be_bytes(*head));
-            if len > FRAME_LEN_MAX {
-                return Err(TooLong);
-            }
-            let end = start + LEN_LEN + len;
+        while let Some((len, at)) = (self.measure)(&self.room[start..self.filled])? {
+            let end = start + len;
             if end > self.filled {
                 break;
             }
-            if len > 0 {
-                handle(&mut self.room[start + LEN_LEN..end]);
+            if len > at {
+                handle(&mut self.room[start + at..end]);
             }
             start = end;
         }
@@ -89,6 +97,18 @@ impl Outgoing {
         (taken, dropped)
     }
 
+    /// One packet in a frame of another kind: its head, and some zeros behind it. False: no room.
+    pub fn push_framed(&mut self, head: &[u8], packet: &[u8], padding: usize) -> bool {
+        let len = head.len() + packet.len() + padding;
+        let fits = self.bytes.len() + len < QUEUE_LEN_MAX;
+        if fits {
+            self.bytes.extend_from_slice(head);
+            self.bytes.extend_from_slice(packet);
+            self.bytes.resize(self.bytes.len() + padding, 0);
+        }
+        fits
+    }
+
     /// The socket has taken so many bytes.
     pub fn written(&mut self, len: usize) {
         self.bytes.drain(..len.min(self.bytes.len()));
@@ -105,7 +125,7 @@ mod tests {
 
     /// As it arrives in pieces of the given length.
     fn cut(stream: &[u8], piece_len: usize) -> Result<Vec<Vec<u8>>, TooLong> {
-        let mut incoming = Incoming::new();
+        let mut incoming = Incoming::new(by_length);
         let mut packets = Vec::new();
         for piece in stream.chunks(piece_len) {
             incoming.room()[..piece.len()].copy_from_slice(piece);

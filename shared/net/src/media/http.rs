@@ -4,6 +4,7 @@
 
 use super::{
     framing::FRAME_LEN_MAX,
+    streams::Arrived,
     worker::{Command, Commands},
 };
 use axum::Router;
@@ -68,7 +69,7 @@ async fn is_media(stream: &TcpStream) -> Option<bool> {
 /// A worker that is so far behind takes no new connections; the browser tries again.
 fn hand_over(stream: TcpStream, peer: SocketAddr, worker: &Commands) {
     if let Ok(socket) = stream.into_std()
-        && worker.try_send(Command::Stream { socket, peer }).is_err()
+        && worker.try_send(Command::Stream(Arrived { socket, peer, tls: None })).is_err()
     {
         tracing::debug!("a media connection was refused: the worker is behind");
     }

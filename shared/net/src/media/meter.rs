@@ -93,6 +93,7 @@ struct Instruments {
     standbys: Gauge,
     rooms: Gauge,
     streams: Gauge,
+    allocations: Gauge,
     /// In the order of the values in [`Self::set`].
     counters: Vec<Counter>,
     dropped: Vec<(DropReason, Counter)>,
@@ -105,7 +106,7 @@ impl std::fmt::Debug for Instruments {
 }
 
 impl Instruments {
-    const COUNTERS: [&str; 29] = [
+    const COUNTERS: [&str; 34] = [
         "schulhof_media_handshakes_total",
         "schulhof_media_received_packets_total",
         "schulhof_media_received_bytes_total",
@@ -135,6 +136,11 @@ impl Instruments {
         "schulhof_media_tcp_idle_total",
         "schulhof_media_tcp_sent_frames_total",
         "schulhof_media_tcp_dropped_full_total",
+        "schulhof_media_turn_allocated_total",
+        "schulhof_media_turn_unauthorized_total",
+        "schulhof_media_turn_over_quota_total",
+        "schulhof_media_turn_foreign_peers_total",
+        "schulhof_media_turn_malformed_total",
     ];
 
     fn new() -> Self {
@@ -143,6 +149,7 @@ impl Instruments {
             standbys: gauge!("schulhof_media_standbys"),
             rooms: gauge!("schulhof_media_rooms"),
             streams: gauge!("schulhof_media_tcp_open"),
+            allocations: gauge!("schulhof_media_turn_allocations"),
             counters: Self::COUNTERS.into_iter().map(|name| counter!(name)).collect(),
             dropped: DropReason::ALL
                 .into_iter()
@@ -156,6 +163,7 @@ impl Instruments {
         self.standbys.set(engine.standbys as f64);
         self.rooms.set(engine.rooms as f64);
         self.streams.set(streams.open as f64);
+        self.allocations.set(streams.turn.allocations as f64);
         let values: [u64; Self::COUNTERS.len()] = [
             engine.handshakes,
             engine.received_packets,
@@ -186,6 +194,11 @@ impl Instruments {
             streams.idle,
             streams.sent_frames,
             streams.dropped_full,
+            streams.turn.allocated,
+            streams.turn.unauthorized,
+            streams.turn.over_quota,
+            streams.turn.foreign_peers,
+            streams.turn.malformed,
         ];
         for (counter, value) in self.counters.iter().zip(values) {
             counter.absolute(value);

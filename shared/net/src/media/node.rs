@@ -7,6 +7,8 @@ use super::{
     http,
     meter::{Meter, Snapshot, Status},
     trunk,
+    turn_tls::{TurnTls, TurnTlsError},
+    ways::Ways,
     worker::{Command, Commands, Gate, Worker},
 };
 use crate::{
@@ -14,7 +16,10 @@ use crate::{
     observe::{self, Admin, Readiness},
     udp::MediaSocket,
 };
-use schulhof_media::{Engine, EngineError};
+use schulhof_media::{
+    Engine, EngineError,
+    turn::{TurnServer, credentials::Credentials},
+};
 use schulhof_wire::{ConferenceId, NodeName, SchoolId, media::MoveReason, ticket::NodeKind};
 use std::{
     io,
@@ -38,6 +43,8 @@ pub enum StartError {
     Bind(#[from] BindError),
     #[error(transparent)]
     Engine(#[from] EngineError),
+    #[error(transparent)]
+    TurnTls(#[from] TurnTlsError),
     #[error("cannot start the media worker: {0}")]
     Worker(io::Error),
     #[error("the system gives no randomness: {0}")]
@@ -52,6 +59,7 @@ pub struct Ended;
 /// A running media node. Dropping it ends it without a word to its clients; see [`Handle::stop`].
 pub struct Handle {
     addr: SocketAddr,
+    turn_tls: Option<SocketAddr>,
     name: NodeName,
     kind: NodeKind,
     participants_max: u32,
@@ -60,6 +68,7 @@ pub struct Handle {
     meter: Arc<Meter>,
     stop: watch::Sender<bool>,
     http: JoinHandle<()>,
+    turn: Option<JoinHandle<()>>,
     ended: watch::Receiver<Option<String>>,
 }
 
@@ -78,19 +87,29 @@ pub async fn serve_gated(config: Config, gate: Gate) -> Result<Handle, StartErro
     aws_lc_rs::rand::fill(&mut seed).map_err(|e| StartError::Randomness(e.to_string()))?;
     let candidates: Vec<_> = config.advertise.iter().map(|ip| SocketAddr::new(*ip, addr.port())).collect();
     let mut setup = schulhof_media::Config::new(config.name.clone(), config.kind, candidates.clone(), seed);
-    setup.tcp_candidates = candidates;
+    setup.tcp_candidates.clone_from(&candidates);
     setup.started_at_ms = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
     setup.sessions_max = config.participants_max as usize;
     let engine = Engine::new(setup, Instant::now())?;
+    let turn_tls = config.turn_tls.as_ref().map(TurnTls::bind).transpose()?;
+    let mut secret = [0; 32];
+    aws_lc_rs::rand::fill(&mut secret).map_err(|e| StartError::Randomness(e.to_string()))?;
+    let credentials = Credentials::new(&secret);
+    let turn = turn_tls.as_ref().map(|_| TurnServer::new(credentials.clone(), candidates));
+    let turn_addr = turn_tls.as_ref().map(TurnTls::addr);
+    let ways = config.turn_tls.as_ref().zip(turn_addr);
+    let ways = ways.map(|(turn, addr)| Ways::new(credentials, &turn.host, turn.port.unwrap_or(addr.port())));
     let meter = Arc::new(Meter::new());
-    let (worker, commands) = Worker::new(engine, gate, vec![udp], meter.clone()).map_err(StartError::Worker)?;
+    let (worker, commands) = Worker::new(engine, gate, vec![udp], turn, meter.clone()).map_err(StartError::Worker)?;
     let ended = start(worker)?;
     let (stop, stopped) = watch::channel(false);
-    let door = Door::new(config.name.clone(), config.kind, config.ticket_keys, commands.clone(), meter.clone());
+    let door = Door::new(config.name.clone(), config.kind, config.ticket_keys, commands.clone(), meter.clone(), ways);
     let channels = door.channels.clone();
+    let turn = turn_tls.map(|turn| tokio::spawn(turn.serve(commands.clone(), stopped.clone())));
     let http = tokio::spawn(http::serve(tcp, door::router(door), commands.clone(), stopped));
     Ok(Handle {
         addr,
+        turn_tls: turn_addr,
         name: config.name,
         kind: config.kind,
         participants_max: config.participants_max,
@@ -99,6 +118,7 @@ pub async fn serve_gated(config: Config, gate: Gate) -> Result<Handle, StartErro
         meter,
         stop,
         http,
+        turn,
         ended,
     })
 }
@@ -126,6 +146,11 @@ impl Handle {
     /// Where it listens: TCP and UDP.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Where TURN over TLS listens, if it does.
+    pub fn turn_tls(&self) -> Option<SocketAddr> {
+        self.turn_tls
     }
 
     /// For connections to other media nodes.
@@ -189,6 +214,9 @@ impl Drop for Handle {
         let _ = self.commands.try_send(Command::Stop);
         let _ = self.stop.send(true);
         self.http.abort();
+        if let Some(turn) = &self.turn {
+            turn.abort();
+        }
     }
 }
 

@@ -1,23 +1,31 @@
-//! ICE over TCP (RFC 6544, the passive end): connections of browsers whose network takes no UDP. The worker thread owns
-//! them beside its UDP sockets; their packets go to the same engine.
+//! Connections of browsers whose network takes no UDP: ICE over TCP (RFC 6544, the passive end), and TURN over TLS (RFC 8656)
+//! where nothing but one port is open. The worker thread owns them beside its UDP sockets; their packets go to the same engine.
 //!
 //! The engine knows peers by their address. A connection is a destination of its own, also beside UDP from the same
 //! address: its [`SocketAddr`] is the peer's real one as IPv6, with the connection's number as flow information, which no
-//! datagram's source has. What the engine sends there finds the connection by that number.
+//! datagram's source has. What the engine sends there finds the connection by that number. With TURN the address is the
+//! allocation's.
 //!
 //! What it must not do: wait for a slow peer (its packets are dropped), or let anybody hold much who has not shown by a
 //! STUN request with the right integrity that he has joined.
 
-use super::framing::{Incoming, Outgoing};
+use super::{
+    framing::{Incoming, Outgoing, TooLong, by_length},
+    pipe::Pipe,
+};
 use rustix::event::{Timespec, epoll};
-use schulhof_media::Engine;
+use rustls::ServerConnection;
+use schulhof_media::{
+    Engine,
+    turn::{self, Handled, TurnConnection, TurnServer, TurnStats},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,
-    io::{self, Read as _, Write as _},
+    io,
     net::{IpAddr, SocketAddr, SocketAddrV6, TcpStream},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// Connections at once: more than there are people, as a browser tries several ways at a time. 5 kB each at rest.
@@ -60,12 +68,23 @@ pub struct StreamStats {
     pub sent_frames: u64,
     /// Packets for a peer that is too slow.
     pub dropped_full: u64,
+    pub turn: TurnStats,
+}
+
+/// A new connection. Within TLS it speaks TURN.
+pub(super) struct Arrived {
+    pub socket: TcpStream,
+    pub peer: SocketAddr,
+    pub tls: Option<Box<ServerConnection>>,
 }
 
 struct Stream {
-    socket: TcpStream,
+    pipe: Pipe,
+    /// Whose it is, for the limits.
+    ip: IpAddr,
     /// As the engine knows it.
     source: SocketAddr,
+    turn: Option<TurnConnection>,
     incoming: Incoming,
     outgoing: Outgoing,
     /// Until a valid STUN request has come: bytes so far.
@@ -92,17 +111,25 @@ pub(super) struct Streams {
     last_number: u32,
     /// Those that failed while something was sent.
     broken: Vec<u32>,
+    /// Those that have more to read than there was time for.
+    unfinished: Vec<u32>,
+    turn: Option<TurnServer>,
+    /// What TURN says, reused.
+    answer: Vec<u8>,
     swept_at: Instant,
     stats: StreamStats,
 }
 
 impl Streams {
-    pub fn new(now: Instant) -> io::Result<Self> {
+    pub fn new(now: Instant, turn: Option<TurnServer>) -> io::Result<Self> {
         Ok(Self {
             ready: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             open: HashMap::new(),
             last_number: 0,
             broken: Vec::new(),
+            unfinished: Vec::new(),
+            turn,
+            answer: Vec::new(),
             swept_at: now,
             stats: StreamStats::default(),
         })
@@ -114,14 +141,21 @@ impl Streams {
     }
 
     pub fn stats(&self) -> StreamStats {
-        StreamStats { open: self.open.len() as u64, ..self.stats }
+        let turn = self.turn.as_ref().map(TurnServer::stats).unwrap_or_default();
+        StreamStats { open: self.open.len() as u64, turn, ..self.stats }
+    }
+
+    /// Something has come that was not read yet, of which the kernel will not tell again.
+    pub fn is_behind(&self) -> bool {
+        !self.unfinished.is_empty()
     }
 
     /// A new connection; closed at once if there are too many.
-    pub fn accept(&mut self, now: Instant, socket: TcpStream, peer: SocketAddr) {
+    pub fn accept(&mut self, now: Instant, arrived: Arrived, engine: &mut Engine) {
+        let Arrived { socket, peer, tls } = arrived;
         let ip = peer.ip().to_canonical();
         let (mut of_address, mut unproven) = (0, 0);
-        for stream in self.open.values().filter(|stream| stream.source.ip().to_canonical() == ip) {
+        for stream in self.open.values().filter(|stream| stream.ip == ip) {
             of_address += 1;
             unproven += usize::from(stream.unproven.is_some());
         }
@@ -138,14 +172,24 @@ impl Streams {
         }
         let number = self.last_number;
         let data = epoll::EventData::new_u64(number.into());
-        if prepare(&socket).is_err() || epoll::add(&self.ready, &socket, data, epoll::EventFlags::IN).is_err() {
+        let mut nonce = [0; 16];
+        let added = prepare(&socket).is_ok() && epoll::add(&self.ready, &socket, data, epoll::EventFlags::IN).is_ok();
+        if !added || aws_lc_rs::rand::fill(&mut nonce).is_err() {
             self.stats.refused += 1;
             return;
         }
+        let turn = tls.is_some().then(|| TurnConnection::new(SocketAddr::new(ip, peer.port()), number, nonce));
+        let incoming = Incoming::new(if turn.is_some() { by_message } else { by_length });
+        let pipe = match tls {
+            Some(tls) => Pipe::Tls(socket, tls),
+            None => Pipe::Plain(socket),
+        };
         let stream = Stream {
-            socket,
+            pipe,
+            ip,
             source: destination(ip, peer.port(), number),
-            incoming: Incoming::new(),
+            turn,
+            incoming,
             outgoing: Outgoing::default(),
             unproven: Some(0),
             accepted_at: now,
@@ -154,6 +198,8 @@ impl Streams {
         };
         self.open.insert(number, stream);
         self.stats.accepted += 1;
+        // What came with the end of the handshake.
+        self.serve(now, number, epoll::EventFlags::IN, engine);
     }
 
     /// Hands what has come to the engine, and sends what there is room for.
@@ -161,19 +207,30 @@ impl Streams {
         if self.open.is_empty() {
             return;
         }
+        for number in std::mem::take(&mut self.unfinished) {
+            self.serve(now, number, epoll::EventFlags::IN, engine);
+        }
         let mut events =
             [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; EVENTS_PER_TURN];
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
         let ready = epoll::wait(&self.ready, &mut events[..], Some(&at_once)).unwrap_or(0);
         for epoll::Event { flags, data } in events.into_iter().take(ready) {
-            let number = data.u64() as u32;
-            let Some(stream) = self.open.get_mut(&number) else { continue };
-            let room = epoll::EventFlags::OUT | epoll::EventFlags::ERR | epoll::EventFlags::HUP;
-            let written = if flags.intersects(room) { stream.write(&self.ready, number) } else { Ok(()) };
-            let read = stream.read(now, engine, &mut self.stats);
-            if let Err(end) = written.and(read) {
-                self.close(number, end, engine);
-            }
+            self.serve(now, data.u64() as u32, flags, engine);
+        }
+    }
+
+    fn serve(&mut self, now: Instant, number: u32, flags: epoll::EventFlags, engine: &mut Engine) {
+        let Some(stream) = self.open.get_mut(&number) else { return };
+        let room = epoll::EventFlags::OUT | epoll::EventFlags::ERR | epoll::EventFlags::HUP;
+        let written = if flags.intersects(room) { stream.write(&self.ready, number) } else { Ok(()) };
+        let mut reading = Reading { now, number, engine, stats: &mut self.stats, turn: &mut self.turn };
+        let read = stream.read(&mut reading, &mut self.answer);
+        if let Ok(true) = read {
+            self.unfinished.push(number);
+        }
+        let answered = if stream.outgoing.is_empty() { Ok(()) } else { stream.write(&self.ready, number) };
+        if let Err(end) = written.and(read.map(drop)).and(answered) {
+            self.close(number, end, engine);
         }
     }
 
@@ -187,6 +244,7 @@ impl Streams {
         }
         self.swept_at = now;
         let over = |stream: &Stream| match stream.unproven {
+            _ if stream.turn.as_ref().is_some_and(|turn| turn.is_over(now)) => Some(End::Idle),
             Some(_) => (now.duration_since(stream.accepted_at) >= UNPROVEN_MAX).then_some(End::Unproven),
             None if now.duration_since(stream.heard_at) >= IDLE_MAX => Some(End::Idle),
             None => (!engine.is_checked(stream.source)).then_some(End::Idle),
@@ -205,7 +263,7 @@ impl Streams {
             return false;
         }
         if let Some(stream) = self.open.get_mut(&number) {
-            let (taken, dropped) = stream.outgoing.push(run, segment_len);
+            let (taken, dropped) = stream.push(run, segment_len, &mut self.answer);
             self.stats.sent_frames += taken;
             self.stats.dropped_full += dropped;
             if !stream.waits_for_room && stream.write(&self.ready, number).is_err() {
@@ -218,6 +276,9 @@ impl Streams {
     fn close(&mut self, number: u32, end: End, engine: &mut Engine) {
         let Some(stream) = self.open.remove(&number) else { return };
         engine.forget(stream.source);
+        if let (Some(turn), Some(connection)) = (&mut self.turn, stream.turn) {
+            turn.close(connection);
+        }
         match end {
             End::Gone => {}
             End::TooLong => self.stats.too_long += 1,
@@ -227,55 +288,111 @@ impl Streams {
     }
 }
 
+/// What reading needs besides the connection.
+struct Reading<'a> {
+    now: Instant,
+    number: u32,
+    engine: &'a mut Engine,
+    stats: &'a mut StreamStats,
+    turn: &'a mut Option<TurnServer>,
+}
+
 impl Stream {
-    fn read(&mut self, now: Instant, engine: &mut Engine, stats: &mut StreamStats) -> Result<(), End> {
+    /// True: there may be more. What TURN answers goes into the queue.
+    fn read(&mut self, reading: &mut Reading<'_>, answer: &mut Vec<u8>) -> Result<bool, End> {
         for _ in 0..READS_PER_TURN {
-            let len = match self.socket.read(self.incoming.room()) {
+            let len = match self.pipe.read(self.incoming.room()) {
                 Ok(0) => return Err(End::Gone),
                 Ok(len) => len,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(_) => return Err(End::Gone),
             };
-            self.heard_at = now;
-            let source = self.source;
-            let taken = self.incoming.take(len, |packet| {
-                stats.received_frames += 1;
-                engine.handle_datagram(now, source, packet);
-            });
-            taken.map_err(|_| End::TooLong)?;
+            self.heard_at = reading.now;
+            self.take(len, reading, answer).map_err(|_| End::TooLong)?;
             if let Some(before) = self.unproven {
                 self.unproven = Some(before + len);
-                if engine.is_checked(source) {
+                if reading.engine.is_checked(self.source) {
                     self.unproven = None;
-                    stats.proven += 1;
+                    reading.stats.proven += 1;
                 } else if before + len > UNPROVEN_LEN_MAX {
                     return Err(End::Unproven);
                 }
             }
         }
-        Ok(())
+        Ok(true)
+    }
+
+    fn take(&mut self, len: usize, reading: &mut Reading<'_>, answer: &mut Vec<u8>) -> Result<(), TooLong> {
+        let Reading { now, number, engine, stats, turn } = reading;
+        let now = *now;
+        let (Some(turn), Some(connection)) = (turn.as_mut(), self.turn.as_mut()) else {
+            let source = self.source;
+            return self.incoming.take(len, |packet| {
+                stats.received_frames += 1;
+                engine.handle_datagram(now, source, packet);
+            });
+        };
+        let wall_s = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        answer.clear();
+        let source = &mut self.source;
+        let taken = self.incoming.take(len, |message| {
+            let handled = turn.handle(now, wall_s, connection, message, answer);
+            if let Some(relayed) = connection.relayed() {
+                *source = destination(relayed.ip(), relayed.port(), *number);
+            }
+            if let Handled::Packet(place) = handled {
+                stats.received_frames += 1;
+                engine.handle_datagram(now, *source, &mut message[place]);
+            }
+        });
+        self.outgoing.push_framed(answer, &[], 0);
+        taken
+    }
+
+    /// Packets of the engine: how many have found room, and how many not. `head` is overwritten.
+    fn push(&mut self, run: &[u8], segment_len: usize, head: &mut Vec<u8>) -> (u64, u64) {
+        let Some(connection) = &self.turn else { return self.outgoing.push(run, segment_len) };
+        let (mut taken, mut dropped) = (0, 0);
+        for packet in run.chunks(segment_len.max(1)) {
+            head.clear();
+            let padding = connection.wrap(packet.len(), head);
+            if padding.is_some_and(|padding| self.outgoing.push_framed(head, packet, padding)) {
+                taken += 1;
+            } else {
+                dropped += 1;
+            }
+        }
+        (taken, dropped)
     }
 
     /// As much as the kernel takes.
     fn write(&mut self, ready: &OwnedFd, number: u32) -> Result<(), End> {
-        while !self.outgoing.is_empty() {
-            match self.socket.write(self.outgoing.bytes()) {
-                Ok(0) => return Err(End::Gone),
+        while !self.outgoing.is_empty() || self.pipe.holds_some() {
+            match self.pipe.write(self.outgoing.bytes()) {
+                Ok(0) if !self.outgoing.is_empty() => return Err(End::Gone),
                 Ok(len) => self.outgoing.written(len),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return Err(End::Gone),
             }
         }
-        let waits = !self.outgoing.is_empty();
+        let waits = !self.outgoing.is_empty() || self.pipe.holds_some();
         if waits != self.waits_for_room {
             self.waits_for_room = waits;
             let room = if waits { epoll::EventFlags::OUT } else { epoll::EventFlags::empty() };
             let data = epoll::EventData::new_u64(number.into());
-            epoll::modify(ready, &self.socket, data, epoll::EventFlags::IN | room).map_err(|_| End::Gone)?;
+            epoll::modify(ready, self.pipe.socket(), data, epoll::EventFlags::IN | room).map_err(|_| End::Gone)?;
         }
         Ok(())
+    }
+}
+
+/// As messages of TURN tell their lengths.
+fn by_message(bytes: &[u8]) -> Result<Option<(usize, usize)>, TooLong> {
+    match turn::message_len(bytes) {
+        Some(0) => Err(TooLong),
+        len => Ok(len.map(|len| (len, 0))),
     }
 }
 
@@ -295,79 +412,4 @@ fn destination(ip: IpAddr, port: u16, number: u32) -> SocketAddr {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use schulhof_media::Config;
-    use schulhof_wire::ticket::NodeKind;
-    use std::net::{Ipv4Addr, TcpListener};
-
-    const HERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-
-    fn engine(now: Instant) -> Engine {
-        Engine::new(Config::new("nord".parse().unwrap(), NodeKind::Box, vec![HERE], [0; 32]), now).unwrap()
-    }
-
-    /// A connection that was accepted, its peer's end, and where the engine would send.
-    fn connected(now: Instant, streams: &mut Streams) -> (TcpStream, SocketAddr) {
-        let listener = TcpListener::bind(HERE).unwrap();
-        let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (socket, source) = listener.accept().unwrap();
-        streams.accept(now, socket, source);
-        let dest = destination(source.ip(), source.port(), streams.last_number);
-        assert_eq!((dest.ip().to_canonical(), dest.port()), (source.ip(), source.port()));
-        (peer, dest)
-    }
-
-    #[test]
-    fn a_peer_that_does_not_read_loses_packets_and_nobody_waits_for_it() {
-        let now = Instant::now();
-        let mut streams = Streams::new(now).unwrap();
-        let (_slow, to_slow) = connected(now, &mut streams);
-        let (mut quick, to_quick) = connected(now, &mut streams);
-        quick.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        // 60 MB: more than any kernel keeps.
-        for n in 0..5_000u32 {
-            assert!(streams.send_run(to_slow, &[7; 12_000], 1_200));
-            if n % 100 == 0 {
-                assert!(streams.send_run(to_quick, &n.to_be_bytes(), 4));
-                let mut frame = [0; 6];
-                quick.read_exact(&mut frame).unwrap();
-                assert_eq!(frame[2..], n.to_be_bytes());
-            }
-        }
-        let stats = streams.stats();
-        assert!(stats.dropped_full > 10_000, "{stats:?}");
-        assert_eq!(stats.sent_frames + stats.dropped_full, 50_000 + 50);
-    }
-
-    #[test]
-    fn what_belongs_to_no_connection_is_left_to_the_other_ways() {
-        let now = Instant::now();
-        let mut streams = Streams::new(now).unwrap();
-        let (mut peer, dest) = connected(now, &mut streams);
-        assert!(!streams.send_run(SocketAddr::new(dest.ip().to_canonical(), dest.port()), b"ping", 4));
-        assert!(!streams.send_run(SocketAddr::new(dest.ip(), dest.port()), b"ping", 4));
-        // A connection that is gone takes its packets with it: they are no datagrams for the same address.
-        peer.shutdown(std::net::Shutdown::Both).unwrap();
-        let mut engine = engine(now);
-        while streams.stats().open > 0 {
-            streams.receive(now, &mut engine);
-            streams.tend(now, &mut engine);
-        }
-        assert!(streams.send_run(dest, b"ping", 4));
-        let _ = peer.read(&mut [0; 1]);
-    }
-
-    #[test]
-    fn a_silent_connection_ends_when_it_has_proven_nothing() {
-        let now = Instant::now();
-        let mut streams = Streams::new(now).unwrap();
-        let mut engine = engine(now);
-        let (_peer, _) = connected(now, &mut streams);
-        streams.tend(now + UNPROVEN_MAX / 2, &mut engine);
-        assert_eq!(streams.stats().open, 1);
-        streams.tend(now + UNPROVEN_MAX, &mut engine);
-        let stats = streams.stats();
-        assert_eq!((stats.open, stats.unproven), (0, 1));
-    }
-}
+mod tests;

@@ -1,9 +1,14 @@
 //! The thread that owns the engine: packets and commands in, packets and messages out, nothing else in between. It never
 //! waits for anybody but the kernel, and joins, which cost a millisecond each, take turns with the packets.
 
-use super::{mailbox::Mailbox, meter::Meter, streams::Streams, trunk};
+use super::{
+    mailbox::Mailbox,
+    meter::Meter,
+    streams::{Arrived, Streams},
+    trunk,
+};
 use crate::udp::{MediaSocket, Poller, RecvBatch, SendStats, Waker};
-use schulhof_media::{Engine, JoinError, Joined, LeaveReason, SessionId, TransmitSink};
+use schulhof_media::{Engine, JoinError, Joined, LeaveReason, SessionId, TransmitSink, turn::TurnServer};
 use schulhof_wire::{
     id::{ConferenceId, SchoolId},
     media::{MoveReason, ToClient, ToNode},
@@ -12,7 +17,7 @@ use schulhof_wire::{
 use std::{
     collections::HashMap,
     io,
-    net::{SocketAddr, TcpStream},
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -44,11 +49,8 @@ pub(super) enum Command {
         session: SessionId,
         reason: LeaveReason,
     },
-    /// A connection that will carry packets (RFC 6544).
-    Stream {
-        socket: TcpStream,
-        peer: SocketAddr,
-    },
+    /// A connection that will carry packets.
+    Stream(Arrived),
     Trunk(trunk::Command),
     /// Asks those in a room to move.
     AskToMove {
@@ -110,10 +112,11 @@ impl Worker {
         engine: Engine,
         gate: Gate,
         sockets: Vec<MediaSocket>,
+        turn: Option<TurnServer>,
         meter: Arc<Meter>,
     ) -> io::Result<(Self, Commands)> {
         let poller = Poller::new()?;
-        let streams = Streams::new(Instant::now())?;
+        let streams = Streams::new(Instant::now(), turn)?;
         let (queue, commands) = mpsc::channel(COMMANDS_MAX);
         let waker = poller.waker();
         let worker = Self {
@@ -150,7 +153,7 @@ impl Worker {
             if self.stopping {
                 return Ok(());
             }
-            if !more {
+            if !more && !self.ways.streams.is_behind() {
                 let streams = self.ways.streams.ready();
                 self.poller.wait_also(&self.ways.sockets, Some(streams), self.patience(now))?;
             }
@@ -167,7 +170,7 @@ impl Worker {
                 }
                 Ok(Command::Control { session, message }) => self.engine.control(Instant::now(), session, message),
                 Ok(Command::Leave { session, reason }) => self.leave(session, reason),
-                Ok(Command::Stream { socket, peer }) => self.ways.streams.accept(Instant::now(), socket, peer),
+                Ok(Command::Stream(arrived)) => self.ways.streams.accept(Instant::now(), arrived, &mut self.engine),
                 Ok(Command::Trunk(command)) => self.trunks.handle(Instant::now(), &mut self.engine, command),
                 Ok(Command::AskToMove { school, conference, reason }) => {
                     self.engine.ask_to_move(Instant::now(), &school, &conference, reason);
@@ -230,7 +233,7 @@ impl Worker {
                 more = batch.receive(socket)?;
                 let now = Instant::now();
                 batch.for_each(|source, packet| self.engine.handle_datagram(now, source, packet));
-                if !more {
+                if !more && !self.ways.streams.is_behind() {
                     break;
                 }
             }

@@ -32,9 +32,14 @@ pub async fn node(participants_max: u32) -> Handle {
 
 /// Listens there, and says so in its candidates.
 pub async fn node_at(listen: SocketAddr, participants_max: u32) -> Handle {
+    serve(config(listen, participants_max)).await.unwrap()
+}
+
+pub fn config(listen: SocketAddr, participants_max: u32) -> Config {
     let schools = [("nord", 1), ("sued", 2)];
-    serve(Config {
+    Config {
         trunks: None,
+        turn_tls: None,
         name: "nord".parse().unwrap(),
         kind: NodeKind::Box,
         listen,
@@ -46,9 +51,7 @@ pub async fn node_at(listen: SocketAddr, participants_max: u32) -> Handle {
             .collect::<TicketKeys>(),
         participants_max,
         admin: ANY,
-    })
-    .await
-    .unwrap()
+    }
 }
 
 pub fn claims(account: &str) -> Claims {

@@ -113,14 +113,18 @@ export class Link {
   /** Joins; resolves when media can flow. Throws what the join threw, or an error of the connection. */
   async open(): Promise<void> {
     const { door, node, ticket, standby } = this.options;
-    await this.describe();
-    const offer = this.peer.localDescription?.sdp ?? '';
+    const { sdp = '' } = await this.peer.createOffer();
+    const offer = askForLostVoice(sdp);
     const answer = await door.join(node.url, { ticket, offer, standby }, this.ending.signal);
     this.ending.signal.throwIfAborted();
     this.control = door.control(node.url, answer.session, {
       onMessage: (message) => this.take(message),
       onClose: () => this.lose('control-closed'),
     });
+    // Before the offer is set: with it browsers begin to look for ways.
+    const { ice_servers: iceServers = [] } = answer;
+    if (iceServers.length) this.peer.setConfiguration({ ...this.peer.getConfiguration(), iceServers });
+    await this.describe(offer, sdp);
     await this.peer.setRemoteDescription({ type: 'answer', sdp: answer.answer });
     await this.connected();
     this.peer.oniceconnectionstatechange = () => this.judge();
@@ -150,13 +154,12 @@ export class Link {
     this.send({ type: 'ping', n: 0 });
   }
 
-  /** A browser that does not let the offer be changed goes without repetitions of the voice. */
-  private async describe(): Promise<void> {
-    const { sdp = '' } = await this.peer.createOffer();
+  /** A browser that does not let its offer be changed goes without repetitions of the voice. */
+  private async describe(offer: string, own: string): Promise<void> {
     try {
-      await this.peer.setLocalDescription({ type: 'offer', sdp: askForLostVoice(sdp) });
+      await this.peer.setLocalDescription({ type: 'offer', sdp: offer });
     } catch {
-      await this.peer.setLocalDescription({ type: 'offer', sdp });
+      await this.peer.setLocalDescription({ type: 'offer', sdp: own });
     }
   }
 

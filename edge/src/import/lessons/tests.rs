@@ -139,9 +139,9 @@ fn whatever_the_bytes_are_the_reader_ends_within_its_bounds() {
             let byte = BYTES[next(&mut state) as usize % BYTES.len()];
             let at = next(&mut state) as usize % (bytes.len() + 1);
             if next(&mut state).is_multiple_of(3) && at < bytes.len() {
-                bytes[at] = byte
+                bytes[at] = byte;
             } else {
-                bytes.insert(at, byte)
+                bytes.insert(at, byte);
             }
         }
         let file = read(&bytes);

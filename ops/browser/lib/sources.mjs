@@ -2,6 +2,7 @@
  * What Chromium's fake camera and microphone give: a moving picture in a colour of one's own, and a beep at a pitch of
  * one's own. So a test can tell whose picture is on a tile and whose voice is heard.
  */
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,14 +25,16 @@ export const LOOKS = [
  * @param {{ y: number, u: number, v: number }} look
  * @param {number} width
  * @param {number} height
+ * @param {boolean} noisy as from a camera in the dark: an encoder takes all the rate that it may
  */
-function picture(look, width, height) {
+function picture(look, width, height, noisy) {
   const parts = [Buffer.from(`YUV4MPEG2 W${width} H${height} F${FPS}:1 Ip A1:1 C420jpeg\n`)];
   const chroma = (width / 2) * (height / 2);
   const bar = Math.floor(width / 10);
   for (let n = 0; n < FRAMES; n += 1) {
     const left = Math.floor(((width - bar) * n) / FRAMES);
     const luma = Buffer.alloc(width * height, look.y);
+    if (noisy) for (const [at, grain] of randomBytes(luma.length).entries()) luma[at] += (grain & 31) - 16;
     for (let row = 0; row < height; row += 1) luma.fill(235, row * width + left, row * width + left + bar);
     parts.push(Buffer.from('FRAME\n'), luma, Buffer.alloc(chroma, look.u), Buffer.alloc(chroma, look.v));
   }
@@ -70,14 +73,14 @@ function beep(pitchHz, steady) {
 /**
  * Files for one look, and the flags that make Chromium use them. `close` removes them.
  * @param {typeof LOOKS[number]} look
- * @param {{ width: number, height: number }} size
+ * @param {{ width: number, height: number, noisy?: boolean }} size
  * @param {{ steady?: boolean }} [sound]
  */
-export function sources(look, { width, height }, { steady = false } = {}) {
+export function sources(look, { width, height, noisy = false }, { steady = false } = {}) {
   const dir = mkdtempSync(join(tmpdir(), 'schulhof-sources-'));
   const video = join(dir, `${look.colour}.y4m`);
   const audio = join(dir, `${look.colour}.wav`);
-  writeFileSync(video, picture(look, width, height));
+  writeFileSync(video, picture(look, width, height, noisy));
   writeFileSync(audio, beep(look.pitchHz, steady));
   return {
     args: [`--use-file-for-fake-video-capture=${video}`, `--use-file-for-fake-audio-capture=${audio}`],

@@ -148,6 +148,7 @@ impl Engine {
             let sent = history.get(index).is_some_and(|kept| {
                 let descriptor = Descriptor::parse(kept.payload);
                 let content = Content { marker: kept.marker, descriptor, payload: kept.payload };
+                let predecessor = history.before(index, kept.timestamp);
                 let queued = self.sessions.queue(listener, |session| {
                     let Some(keys) = &session.keys else { return 0 };
                     let slots = if medium == Medium::Audio { &mut session.audio } else { &mut session.video };
@@ -161,7 +162,9 @@ impl Engine {
                     }
                     let number = session.egress.sent.number();
                     let again = Again { out, timestamp: kept.timestamp, shift, number };
-                    let len = session.outbox.push(|buffer| slot.write_again(&keys.local, &again, &content, buffer));
+                    let len = session
+                        .outbox
+                        .push(|buffer| slot.write_again(&keys.local, &again, &content, predecessor.as_ref(), buffer));
                     if len > 0 && slot.repeats_with_number() {
                         session.egress.note(now_us, len);
                     }

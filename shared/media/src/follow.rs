@@ -8,6 +8,7 @@ use crate::{
     allot::{self, Picture},
     layers::{self, LAYERS_MAX, LayerState},
     sdp::Medium,
+    session::REDUNDANT,
     source::{Peer, SourceRef, Subscriber},
     tick::TICK,
 };
@@ -31,6 +32,7 @@ impl Engine {
     pub(crate) fn watch_line(&mut self, now: Instant, peer: Peer) {
         let now_us = self.since_start_us(now);
         let fallen = self.sessions.queue(peer, |session| {
+            session.weigh_redundancy(now_us);
             if session.estimate_bps(now_us).is_none() {
                 return false;
             }
@@ -59,6 +61,11 @@ impl Engine {
             if known.states[0].known {
                 self.follow(now, member, Medium::Audio, place, 0);
             }
+        }
+        let Some(session) = self.sessions.get_mut(member) else { return };
+        session.voices_bps = voices_bps;
+        if session.redundant {
+            voices_bps = voices_bps * REDUNDANT.0 / REDUNDANT.1;
         }
         self.follow_pictures(now, now_us, member, voices_bps.max(VOICE_BPS));
     }

@@ -3,7 +3,8 @@
 
 use crate::{
     DropReason, Engine, Stats,
-    packet::Content,
+    history::History,
+    packet::{Content, Predecessor},
     receive::Received,
     rewrite::Incoming,
     sdp::Medium,
@@ -55,22 +56,26 @@ impl Engine {
         let origin = Origin { source, layer: received.layer as u8, generation: layer.generation };
         let subscribers = std::mem::take(&mut layer.subscribers);
         let trunks = std::mem::take(&mut layer.trunks);
+        // Out of the table for a moment, to read it while listeners are written to.
+        let history = std::mem::take(&mut layer.history);
         let Received { kind, packet: incoming, marker, .. } = received;
         let content = Content { marker: *marker, descriptor: incoming.descriptor, payload };
         let medium = if *kind == SourceKind::Microphone { Medium::Audio } else { Medium::Video };
-        let to = Listeners { subscribers: &subscribers, medium, now, now_us: self.since_start_us(now) };
+        let is_voice = medium == Medium::Audio;
+        let predecessor = is_voice.then(|| history.before(incoming.index, incoming.timestamp)).flatten();
+        let to = Listeners { subscribers: &subscribers, predecessor, medium, now, now_us: self.since_start_us(now) };
         to.forward(&mut self.sessions, &mut self.stats, &mut self.switched, &origin, incoming, &content);
         if !trunks.is_empty() {
             self.send_trunks(&trunks, &origin, received, payload);
         }
-        self.return_lists(&origin, subscribers, trunks);
+        self.return_lists(&origin, subscribers, trunks, history);
     }
 
     /// Puts the lists back, and takes the slots that have switched off the layers that they left.
-    fn return_lists(&mut self, origin: &Origin, subscribers: Vec<Subscriber>, trunks: Vec<TrunkId>) {
+    fn return_lists(&mut self, origin: &Origin, subscribers: Vec<Subscriber>, trunks: Vec<TrunkId>, history: History) {
         let Some(source) = self.sessions.source_mut(origin.source) else { return };
         let layer = &mut source.layers[usize::from(origin.layer)];
-        (layer.subscribers, layer.trunks) = (subscribers, trunks);
+        (layer.subscribers, layer.trunks, layer.history) = (subscribers, trunks, history);
         for (subscriber, left) in self.switched.drain(..) {
             if left != origin.layer
                 && let Some(layer) = source.layers.get_mut(usize::from(left))
@@ -83,6 +88,8 @@ impl Engine {
 
 struct Listeners<'a> {
     subscribers: &'a [Subscriber],
+    /// Of a voice, for those whose lines lose packets.
+    predecessor: Option<Predecessor<'a>>,
     medium: Medium,
     now: Instant,
     /// Since the engine's start.
@@ -127,7 +134,13 @@ impl Listeners<'_> {
                     listener.pacer.spend(content.payload.len());
                 }
                 let number = listener.egress.sent.number();
-                let len = listener.outbox.push(|buffer| slot.write(&keys.local, &outgoing, content, number, buffer));
+                let predecessor = self.predecessor.as_ref().filter(|before| {
+                    listener.redundant && !outgoing.starts && !content.payload.is_empty() && slot.takes(before)
+                });
+                let len = listener.outbox.push(|buffer| match predecessor {
+                    Some(before) => slot.write_red(&keys.local, &outgoing, content, before, number, buffer),
+                    None => slot.write(&keys.local, &outgoing, content, number, buffer),
+                });
                 if len > 0 {
                     if slot.transport_cc.is_some() {
                         listener.egress.note(self.now_us, len);

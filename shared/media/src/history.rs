@@ -1,6 +1,8 @@
 //! The latest packets of one incoming layer, for listeners that lost one (RFC 4585 §6.2.1). One copy per source, not per
 //! listener; kept only while somebody watches the layer.
 
+use crate::packet::Predecessor;
+
 /// Packets per layer: about one second of 720p at 2.5 Mbit/s, far beyond any useful round trip. With 1200 bytes each
 /// this is 300 kB per watched layer. A power of two.
 pub(crate) const PACKETS_MAX: usize = 256;
@@ -47,6 +49,12 @@ impl History {
     pub fn get(&self, index: u64) -> Option<Kept<'_>> {
         let entry = self.ring.get(place(index)).filter(|entry| entry.key == index + 1)?;
         Some(Kept { timestamp: entry.timestamp, marker: entry.marker, payload: &entry.payload })
+    }
+
+    /// The packet before one of this index and timestamp.
+    pub fn before(&self, index: u64, timestamp: u32) -> Option<Predecessor<'_>> {
+        let kept = self.get(index.checked_sub(1)?)?;
+        Some(Predecessor { offset: timestamp.wrapping_sub(kept.timestamp), payload: kept.payload })
     }
 
     pub fn is_empty(&self) -> bool {

@@ -201,8 +201,10 @@ impl Engine {
         let own = next();
         let rtx = line.rtx_payload_type.filter(|_| medium == Medium::Video).map(|payload_type| (next(), payload_type));
         let transport_cc = line.extensions.transport_cc.filter(|_| line.transport_feedback);
-        let slot = Slot::new(medium, own, line.payload_type, rtx, transport_cc, self.rng.bytes());
-        (slot, SlotParameters { ssrc: own, rtx_ssrc: rtx.map(|(ssrc, _)| ssrc), transport_cc })
+        let mut slot = Slot::new(medium, own, line.payload_type, rtx, transport_cc, self.rng.bytes());
+        slot.red = line.red_payload_type.filter(|_| medium == Medium::Audio);
+        let red = slot.red.is_some();
+        (slot, SlotParameters { ssrc: own, rtx_ssrc: rtx.map(|(ssrc, _)| ssrc), transport_cc, red })
     }
 }
 

@@ -19,6 +19,27 @@ pub(crate) struct Content<'a> {
     pub payload: &'a [u8],
 }
 
+/// The packet before, to go with one whose line loses packets (RFC 2198).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Predecessor<'a> {
+    /// How much earlier it is, in ticks.
+    pub offset: u32,
+    pub payload: &'a [u8],
+}
+
+impl Predecessor<'_> {
+    /// The heads of both blocks: the predecessor's with offset and length, and the packet's own. Nothing: it is too long
+    /// or too long ago to be told.
+    pub fn heads(&self, payload_type: u8) -> Option<[u8; RED_LEN]> {
+        let len = self.payload.len() as u32;
+        if len == 0 || len >= 1 << 10 || self.offset == 0 || self.offset >= 1 << 14 {
+            return None;
+        }
+        let [_, a, b, c] = (self.offset << 10 | len).to_be_bytes();
+        Some([0x80 | payload_type, a, b, c, payload_type])
+    }
+}
+
 /// An outgoing header: twelve bytes, and eight more with the transport-wide number. The SSRC is all else that the client
 /// needs.
 pub(crate) struct Head {
@@ -32,6 +53,8 @@ pub(crate) struct Head {
     pub transport: Option<(u8, u16)>,
 }
 
+/// Heads of two blocks (RFC 2198 §3).
+const RED_LEN: usize = 5;
 /// One element of two bytes in the one-byte form (RFC 8285 §4.2).
 const EXTENSION_LEN: usize = 8;
 /// Where in the packet it says the number.
@@ -56,6 +79,24 @@ impl Head {
         let [high, low] = number.to_be_bytes();
         header[12..20].copy_from_slice(&[0xBE, 0xDE, 0, 1, id << 4 | 1, high, low, 0]);
         (header, HEADER_LEN + EXTENSION_LEN)
+    }
+
+    /// With its predecessor before it; `self.payload_type` is the one for both.
+    pub fn seal_red(
+        &self,
+        context: &Context,
+        payload_type: u8,
+        predecessor: &Predecessor<'_>,
+        payload: &[u8],
+        buffer: &mut Vec<u8>,
+    ) -> Option<()> {
+        let heads = predecessor.heads(payload_type)?;
+        let (header, len) = self.encode(false);
+        let start = buffer.len();
+        for part in [&header[..len], &heads, predecessor.payload, payload] {
+            buffer.extend_from_slice(part);
+        }
+        seal(context, self.ssrc, self.index, len, start, buffer)
     }
 
     pub fn seal_padding(&self, context: &Context, buffer: &mut Vec<u8>) -> Option<()> {

@@ -81,7 +81,7 @@ impl Judge {
 impl Session {
     fn reading(&self, now: Instant, now_us: u64) -> Reading {
         let told = self.estimate_bps(now_us).is_some();
-        let down = if told { self.egress.loss() } else { self.line_loss };
+        let down = self.loss_down(now_us);
         let layers = self.sources.iter().flatten().flat_map(|source| &source.layers);
         let up = layers.filter(|layer| layer.is_alive(now)).map(|layer| layer.upstream.loss());
         let steps_down = if told { 0 } else { self.downlink.steps_down() };

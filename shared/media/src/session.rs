@@ -36,6 +36,11 @@ pub(crate) const NOWHERE: usize = usize::MAX;
 const CONTROLS_PER_S: u32 = 50;
 /// Retransmissions to one listener per second: a tenth of nine pictures.
 const RETRANSMISSIONS_PER_S: u32 = 500;
+/// Losses from which on voices go with their predecessors, and below which they do not any more: one lost packet in fifty is
+/// heard, and in two hundred is not.
+const REDUNDANT_LOSS: (f64, f64) = (0.02, 0.005);
+/// What voices take that go with their predecessors: headers are there once.
+pub(crate) const REDUNDANT: (u64, u64) = (8, 5);
 /// Before a round trip is known.
 const RTT_ASSUMED: Duration = Duration::from_millis(60);
 
@@ -116,6 +121,10 @@ pub(crate) struct Session {
     pub rtt: Duration,
     /// Of the packets to a listener that gives no transport-wide feedback, 0 to 1.
     pub line_loss: f64,
+    /// The line loses so much that each packet of a voice goes with the one before it.
+    pub redundant: bool,
+    /// What the voices take that are heard, each once.
+    pub voices_bps: u64,
     pub judge: Judge,
     pub told_quality: Vec<PersonQuality>,
     pub controls: Rate,
@@ -179,6 +188,8 @@ impl Session {
             short_since: None,
             rtt: RTT_ASSUMED,
             line_loss: 0.0,
+            redundant: false,
+            voices_bps: 0,
             judge: Judge::new(),
             told_quality: Vec::new(),
             controls: Rate::new(CONTROLS_PER_S),
@@ -229,6 +240,24 @@ impl Session {
     pub fn estimate_bps(&self, now_us: u64) -> Option<u64> {
         let told = self.video.iter().any(|slot| slot.transport_cc.is_some());
         if told { self.egress.estimate_bps(now_us) } else { None }
+    }
+
+    /// Of the packets to the listener, 0 to 1.
+    pub fn loss_down(&self, now_us: u64) -> f64 {
+        if self.estimate_bps(now_us).is_some() { self.egress.loss() } else { self.line_loss }
+    }
+
+    /// Shall voices go with their predecessors? A repetition comes a round trip later, which is too late on a long line. Pictures
+    /// give way for it. It begins where it fits, and ends where not even the voices alone do: estimates of a bad line swing.
+    pub fn weigh_redundancy(&mut self, now_us: u64) {
+        let (begin_loss, end_loss) = REDUNDANT_LOSS;
+        let (loss_min, bps_min) = if self.redundant {
+            (end_loss, self.voices_bps)
+        } else {
+            (begin_loss, self.voices_bps * REDUNDANT.0 / REDUNDANT.1)
+        };
+        let has_room = self.estimate_bps(now_us).is_none_or(|bps| bps >= bps_min);
+        self.redundant = has_room && self.loss_down(now_us) >= loss_min;
     }
 
     /// Pads a running probe up to `until_us`.

@@ -6,7 +6,7 @@
 use crate::{
     history::PACKETS_MAX,
     pacer::Held,
-    packet::{Content, Head},
+    packet::{Content, Head, Predecessor},
     rewrite::{Incoming, Outgoing, Rewriter, Shift},
     sdp::Medium,
     source::{AUDIO_CLOCK_HZ, Origin, SourceRef, VIDEO_CLOCK_HZ},
@@ -37,6 +37,8 @@ pub(crate) struct Slot {
     pub ssrc: u32,
     payload_type: u8,
     rtx: Option<Rtx>,
+    /// Payload type of a voice with its predecessor, if the listener knows it.
+    pub red: Option<u8>,
     /// Header extension of the transport-wide number, if the listener gives feedback.
     pub transport_cc: Option<u8>,
     pub source: Option<SourceRef>,
@@ -63,6 +65,8 @@ pub(crate) struct Slot {
 struct First {
     number: u16,
     marker: bool,
+    /// It went with its predecessor.
+    red: bool,
 }
 
 /// How the latest packets of a slot without RTX were first sent, in a ring. Grows with the first packet.
@@ -117,6 +121,7 @@ impl Slot {
             ssrc,
             payload_type,
             rtx: rtx.map(|(ssrc, payload_type)| Rtx { ssrc, payload_type, index: 0 }),
+            red: None,
             transport_cc,
             source: None,
             height: 0,
@@ -187,6 +192,27 @@ impl Slot {
         head.seal(context, None, content, outgoing.shift, buffer)
     }
 
+    /// May the packet before go with one? The listener knows it, and it is neither too long nor too long ago.
+    pub fn takes(&self, predecessor: &Predecessor<'_>) -> bool {
+        self.red.is_some() && predecessor.heads(self.payload_type).is_some()
+    }
+
+    /// As [`Self::write`], with the packet before it: for a line that loses packets.
+    pub fn write_red(
+        &mut self,
+        context: &Context,
+        outgoing: &Outgoing,
+        content: &Content<'_>,
+        predecessor: &Predecessor<'_>,
+        number: u16,
+        buffer: &mut Vec<u8>,
+    ) -> Option<()> {
+        let head = Head { payload_type: self.red?, ..self.head(outgoing, content, number) };
+        self.firsts.set(outgoing.index, First { number, marker: head.marker, red: true });
+        self.octets = self.octets.wrapping_add(predecessor.payload.len() as u32);
+        head.seal_red(context, self.payload_type, predecessor, content.payload, buffer)
+    }
+
     /// Counts the packet as sent.
     #[inline]
     fn head(&mut self, outgoing: &Outgoing, content: &Content<'_>, number: u16) -> Head {
@@ -195,7 +221,7 @@ impl Slot {
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(content.payload.len() as u32);
         if self.rtx.is_none() {
-            self.firsts.set(outgoing.index, First { number, marker });
+            self.firsts.set(outgoing.index, First { number, marker, red: false });
         }
         Head {
             marker,
@@ -226,6 +252,7 @@ impl Slot {
         context: &Context,
         again: &Again,
         content: &Content<'_>,
+        predecessor: Option<&Predecessor<'_>>,
         buffer: &mut Vec<u8>,
     ) -> Option<()> {
         let Again { out, timestamp, shift, number } = *again;
@@ -244,6 +271,10 @@ impl Slot {
                 let transport = self.transport_cc.map(|id| (id, first.number));
                 let (payload_type, marker, ssrc) = (self.payload_type, first.marker, self.ssrc);
                 let head = Head { marker, payload_type, index: out, timestamp, ssrc, transport };
+                if first.red {
+                    let head = Head { payload_type: self.red?, ..head };
+                    return head.seal_red(context, payload_type, predecessor?, content.payload, buffer);
+                }
                 head.seal(context, None, content, shift, buffer)
             }
         }

@@ -10,6 +10,8 @@ pub(crate) struct SlotParameters {
     pub ssrc: u32,
     /// Present if the offered line knows retransmissions.
     pub rtx_ssrc: Option<u32>,
+    /// Voices may come with their predecessors.
+    pub red: bool,
     /// Header extension of the transport-wide number, if the client gives feedback about it.
     pub transport_cc: Option<u8>,
 }
@@ -95,6 +97,10 @@ fn write_line(
     if let Some(rtx) = rtx {
         write!(sdp, " {rtx}")?;
     }
+    let red = line.red_payload_type.filter(|_| matches!(role, Role::Slot(slot) if slot.red));
+    if let Some(red) = red {
+        write!(sdp, " {red}")?;
+    }
     write!(sdp, "\r\nc=IN IP4 0.0.0.0\r\na=mid:{}\r\n", line.mid)?;
     write!(sdp, "a=ice-ufrag:{}\r\na=ice-pwd:{}\r\n", parameters.ufrag, parameters.password)?;
     write!(sdp, "a=setup:passive\r\na=rtcp-mux\r\n")?;
@@ -105,6 +111,9 @@ fn write_line(
         Medium::Audio => {
             write!(sdp, "a=rtpmap:{payload_type} opus/48000/2\r\n")?;
             write!(sdp, "a=fmtp:{payload_type} minptime=10;useinbandfec=1;usedtx=1\r\n")?;
+            if let Some(red) = red {
+                write!(sdp, "a=rtpmap:{red} red/48000/2\r\na=fmtp:{red} {payload_type}/{payload_type}\r\n")?;
+            }
         }
         Medium::Video => {
             write!(sdp, "a=rtpmap:{payload_type} VP8/90000\r\n")?;
@@ -175,7 +184,7 @@ fn write_source(sdp: &mut String, line: &Line, medium: Medium) -> std::fmt::Resu
 }
 
 fn write_slot(sdp: &mut String, line: &Line, medium: Medium, slot: SlotParameters) -> std::fmt::Result {
-    let SlotParameters { ssrc, rtx_ssrc, transport_cc } = slot;
+    let SlotParameters { ssrc, rtx_ssrc, transport_cc, red: _ } = slot;
     if let Some(id) = transport_cc {
         let direction = if line.one_way.contains(&id) { "/sendonly" } else { "" };
         write!(sdp, "a=extmap:{id}{direction} {URI_TRANSPORT_CC}\r\n")?;

@@ -74,6 +74,8 @@ pub(crate) struct Line {
     /// Of Opus or VP8.
     pub payload_type: u8,
     pub rtx_payload_type: Option<u8>,
+    /// Of voices with their predecessors (RFC 2198).
+    pub red_payload_type: Option<u8>,
     pub extensions: Extensions,
     /// Ids that were offered for the line's direction only; they are answered for it (RFC 8285 §5).
     pub one_way: Vec<u8>,
@@ -170,6 +172,7 @@ fn parse_line(line: &MediaDescription, bundled: &[&str]) -> Result<Line, OfferEr
         direction: direction(line),
         payload_type: 0,
         rtx_payload_type: None,
+        red_payload_type: None,
         extensions: Extensions::default(),
         one_way: Vec::new(),
         rids: Vec::new(),
@@ -192,6 +195,7 @@ fn parse_line(line: &MediaDescription, bundled: &[&str]) -> Result<Line, OfferEr
     };
     parsed.payload_type = payload_type(line, codec).ok_or(OfferError::Codec(kind, codec))?;
     parsed.rtx_payload_type = rtx_payload_type(line, parsed.payload_type);
+    parsed.red_payload_type = red_payload_type(line, parsed.payload_type);
     (parsed.extensions, parsed.one_way) = extensions(line, parsed.direction);
     parsed.transport_feedback = gives_feedback(line, parsed.payload_type, "transport-cc");
     parsed.nack = gives_feedback(line, parsed.payload_type, "nack");
@@ -240,6 +244,13 @@ fn rtx_payload_type(line: &MediaDescription, payload_type: u8) -> Option<u8> {
             .is_some_and(|(number, name)| number == rtx && name.to_ascii_lowercase().starts_with("rtx/"))
     });
     rtx.parse().ok().filter(|payload_type| is_rtx && *payload_type < 128)
+}
+
+/// Of `a=rtpmap:63 red/48000/2` with `a=fmtp:63 111/111` (RFC 2198 §5): a packet and its predecessor, both Opus.
+fn red_payload_type(line: &MediaDescription, payload_type: u8) -> Option<u8> {
+    let red = self::payload_type(line, "red/48000/2")?;
+    let both = format!("{red} {payload_type}/{payload_type}");
+    values(line, "fmtp").any(|value| value.trim() == both).then_some(red)
 }
 
 /// Of `a=rtcp-fb:96 transport-cc` (RFC 4585 §4.2).

@@ -82,7 +82,8 @@ fn an_offer_of_chromium_is_understood() {
 #[test]
 fn the_answer_takes_the_sources_and_names_the_slots() {
     let offer = Offer::parse(&chromium(1, 1)).unwrap();
-    let slot = |ssrc, rtx_ssrc, transport_cc| Role::Slot(SlotParameters { ssrc, rtx_ssrc, transport_cc });
+    let slot =
+        |ssrc, rtx_ssrc, transport_cc| Role::Slot(SlotParameters { ssrc, rtx_ssrc, transport_cc, red: ssrc == 7 });
     let lines = [Role::Source, Role::Source, Role::Source, slot(7, None, None), slot(8, Some(9), Some(3))];
     let text = answer(
         &offer,
@@ -117,6 +118,8 @@ fn the_answer_takes_the_sources_and_names_the_slots() {
     assert!(sections[1].contains("a=rtcp-fb:96 transport-cc\r\n"));
     assert!(!sections[1].contains("video-orientation"), "only what the node understands");
     assert!(!sections[1].contains("candidate"));
+    assert!(sections[3].starts_with("audio 9 UDP/TLS/RTP/SAVPF 111 63\r\n"), "a voice may come with its predecessor");
+    assert!(sections[3].contains("a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n"));
     assert!(sections[3].contains("a=sendonly\r\n") && sections[3].contains("a=ssrc:7 cname:schulhof\r\n"));
     assert!(sections[4].contains("a=ssrc-group:FID 8 9\r\na=ssrc:8 cname:schulhof\r\na=ssrc:9 cname:schulhof\r\n"));
     assert!(!sections[3].contains("transport-cc"), "Chromium's voice gives no feedback in this offer");

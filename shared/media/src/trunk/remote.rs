@@ -105,6 +105,7 @@ fn line(kind: SourceKind, layers: usize) -> Line {
         direction: Direction::Send,
         payload_type: 0,
         rtx_payload_type: None,
+        red_payload_type: None,
         extensions: Extensions::default(),
         one_way: Vec::new(),
         rids: if layers > 1 { vec![String::new(); layers] } else { Vec::new() },

@@ -42,9 +42,25 @@ pub struct Packet {
     pub payload: Vec<u8>,
     /// Transport-wide.
     pub number: Option<u16>,
+    /// The voice's packet before it, if it came along: timestamp and payload.
+    pub before: Option<(u32, Vec<u8>)>,
 }
 
 impl Packet {
+    /// RFC 2198: two blocks, the earlier one first.
+    fn unpack(&mut self) {
+        if self.payload_type != offer::RED {
+            return;
+        }
+        let head = u32::from_be_bytes(self.payload[..4].try_into().unwrap());
+        assert_eq!((head >> 24, self.payload[4]), (0x80 | u32::from(offer::OPUS), offer::OPUS), "two blocks of Opus");
+        let (offset, len) = (head >> 10 & 0x3FFF, (head & 0x3FF) as usize);
+        let rest = self.payload.split_off(5);
+        let (before, own) = rest.split_at(len);
+        self.before = Some((self.timestamp.wrapping_sub(offset), before.to_vec()));
+        (self.payload_type, self.payload) = (offer::OPUS, own.to_vec());
+    }
+
     /// Of the test's pictures: picture id, TL0PICIDX, key frame, and who sent which layer.
     pub fn picture(&self) -> (u16, u8, bool, String) {
         let id = u16::from_be_bytes([self.payload[2] & 0x7F, self.payload[3]]);
@@ -312,7 +328,7 @@ impl Client {
             number = Some(u16::from_be_bytes([plain[17], plain[18]]));
         }
         let padding = if plain[0] & 0x20 == 0 { 0 } else { usize::from(*plain.last().unwrap()) };
-        Packet {
+        let mut packet = Packet {
             at: now,
             ssrc: word(8),
             sequence: u16::from_be_bytes([plain[2], plain[3]]),
@@ -321,7 +337,10 @@ impl Client {
             payload_type: plain[1] & 0x7F,
             payload: plain[start..plain.len() - padding].to_vec(),
             number,
-        }
+            before: None,
+        };
+        packet.unpack();
+        packet
     }
 
     /// Sees a packet when it is sent.

@@ -19,6 +19,7 @@ mod offer;
 mod pausing;
 mod quality;
 mod rates;
+mod redundancy;
 mod repair;
 mod sending;
 mod standby;

@@ -8,6 +8,7 @@ pub const REPAIRED_RID: u8 = 11;
 pub const AUDIO_LEVEL: u8 = 1;
 pub const TRANSPORT_CC: u8 = 3;
 pub const OPUS: u8 = 111;
+pub const RED: u8 = 63;
 pub const VP8: u8 = 96;
 pub const RTX: u8 = 97;
 
@@ -28,9 +29,9 @@ pub fn offer(fingerprint: &str, audio_slots: usize, video_slots: usize, feedback
             )
         } else {
             (
-                format!("audio 9 UDP/TLS/RTP/SAVPF {OPUS}"),
+                format!("audio 9 UDP/TLS/RTP/SAVPF {OPUS} {RED}"),
                 format!(
-                    "a=rtpmap:{OPUS} opus/48000/2\r\na=rtcp-fb:{OPUS} nack\r\na=extmap:{AUDIO_LEVEL} urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n"
+                    "a=rtpmap:{OPUS} opus/48000/2\r\na=rtpmap:{RED} red/48000/2\r\na=fmtp:{RED} {OPUS}/{OPUS}\r\na=rtcp-fb:{OPUS} nack\r\na=extmap:{AUDIO_LEVEL} urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n"
                 ),
             )
         };

@@ -7,6 +7,7 @@ mod blob;
 mod body;
 mod cookie;
 mod events;
+mod exam;
 mod guard;
 mod import;
 mod kept;
@@ -49,6 +50,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/imports", get(import::list).post(import::read_list))
         .route("/api/imports/{import}/apply", post(import::apply))
         .route("/api/imports/{import}/undo", post(import::undo))
+        .route("/api/exams", get(exam::exams))
+        .route("/api/exams/load", get(exam::load))
         .route("/api/timetable", get(timetable::timetable))
         .route("/api/timetable/week", get(timetable::week))
         .route("/api/timetable/imports", post(timetable::read_file))

@@ -144,6 +144,7 @@ pub fn rejected(reject: Reject) -> Refusal {
         Reject::UnknownRoom | Reject::UnknownConference | Reject::UnknownAccount | Reject::UnknownGroup => {
             StatusCode::NOT_FOUND
         }
+        Reject::BadExam | Reject::TooManyMembers => StatusCode::UNPROCESSABLE_ENTITY,
         _ => StatusCode::FORBIDDEN,
     };
     Refusal::new(status, reject.code(), format!("Refused: {reject}."))

@@ -175,6 +175,11 @@ fn change(
                 events.push(Event::Timetable { head });
             }
         }
+        Change::Exams => {
+            if !events.iter().any(|event| matches!(event, Event::Exams { .. })) {
+                events.push(Event::Exams { head });
+            }
+        }
     }
 }
 
@@ -196,7 +201,8 @@ fn set_last_head(events: &mut [LiveEvent], new: LogIndex) {
         | Event::RoomGone { head, .. }
         | Event::Read { head, .. }
         | Event::Conference { head, .. }
-        | Event::Timetable { head } => Some(head),
+        | Event::Timetable { head }
+        | Event::Exams { head } => Some(head),
         _ => None,
     });
     if let Some(head) = with_head {

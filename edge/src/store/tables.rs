@@ -47,6 +47,7 @@ enum Effect {
     Conference { conference: ConferenceId },
     Account { account: AccountId },
     Timetable,
+    Exams,
 }
 
 impl StoredEntry {
@@ -61,6 +62,7 @@ impl StoredEntry {
                 Change::Conference { conference } => Effect::Conference { conference },
                 Change::Account { account } => Effect::Account { account },
                 Change::Timetable => Effect::Timetable,
+                Change::Exams => Effect::Exams,
             })
             .collect();
         Self { entry, effects }
@@ -77,6 +79,7 @@ impl StoredEntry {
             Effect::Conference { conference } => Change::Conference { conference },
             Effect::Account { account } => Change::Account { account },
             Effect::Timetable => Change::Timetable,
+            Effect::Exams => Change::Exams,
         };
         self.effects.iter().map(change).collect()
     }

@@ -2,7 +2,7 @@
 //!
 //! `UPDATE_TYPES=1 cargo test -p schulhof-web` writes `src/protocol/types.ts` anew.
 
-use schulhof_school::{op, timetable as lessons, view};
+use schulhof_school::{exam, op, timetable as lessons, view};
 use schulhof_wire::{api, id, import, live, media, pass, problem, ticket, timetable};
 use std::{fmt::Write, fs, path::Path};
 use ts_rs::{Config, TS};
@@ -44,6 +44,7 @@ fn types_are_current() {
         id::GroupId,
         id::RoomId,
         id::ConferenceId,
+        id::ExamId,
         id::DeviceId,
         id::NodeName,
         id::LogIndex,
@@ -61,6 +62,11 @@ fn types_are_current() {
         lessons::Settings,
         lessons::Item,
         lessons::Scope,
+        exam::Kind,
+        exam::Exam,
+        exam::Over,
+        exam::Blocked,
+        exam::Rules,
         op::Body,
         view::RoomKind,
         view::PersonView,
@@ -68,6 +74,9 @@ fn types_are_current() {
         view::RoomView,
         view::MessageView,
         view::ConferenceView,
+        view::exam::ExamView,
+        view::exam::ExamsView,
+        view::exam::DayLoad,
         view::timetable::LessonView,
         view::timetable::DayView,
         view::timetable::WeekView,

@@ -44,6 +44,11 @@ export const WORDS = {
       change: 'Passwort ändern', first: 'Eigenes Passwort wählen', sheet: 'Passwort vom Zettel', old: 'Bisheriges Passwort', next: 'Neues Passwort', repeat: 'Neues Passwort wiederholen',
       submit: 'Passwort speichern', weak: 'Das neue Passwort ist zu leicht zu erraten', differs: 'Die beiden neuen Passwörter sind nicht gleich.', wrong: 'Das bisherige Passwort stimmt nicht.', done: 'Das neue Passwort gilt ab jetzt.', show: 'Passwörter anzeigen',
     },
+    exams: {
+      nav: 'Arbeiten', plan: 'Arbeit planen', rules: 'Regeln', none: 'Keine Arbeiten geplant', next: 'Nächste Arbeiten', subject: 'Fach oder Thema', submit: 'Eintragen', saveChange: 'Ändern', saved: 'Die Arbeit steht im Plan.',
+      nothingYet: 'An diesem Tag ist noch nichts geplant.', over: 'Was darüber hinausgeht', blockFrom: 'Von', blockUntil: 'Bis', why: 'Grund', block: 'Sperren', saveRules: 'Speichern', rulesSaved: 'Die Regeln gelten ab jetzt.',
+      refuses: /Die Schule lässt das nicht zu\./, dayFull: 'Jemand davon hätte an diesem Tag mehr Arbeiten, als die Schule zulässt.', change: (subject) => `${subject} ändern`, cancelOf: (subject) => `${subject} absagen?`, cancel: 'Absagen',
+    },
     timetable: {
       nav: 'Stundenplan', manage: 'Verwalten', none: 'Für diese Woche gibt es noch keinen Stundenplan', from: 'Gilt ab', draft: (name, n) => `„${name}“: ${n} Stunden in der Woche`,
       mistakes: (n) => `${n} Fehler in der Datei`, at: (line, field) => `Zeile ${line}, Feld ${field}`, other: 'Andere Datei', apply: 'Übernehmen', applied: 'Der Stundenplan ist übernommen.', same: 'Nichts zu ändern',
@@ -104,6 +109,11 @@ export const WORDS = {
     password: {
       change: 'Change password', first: 'Choose your own password', sheet: 'Password on the sheet', old: 'Current password', next: 'New password', repeat: 'New password again',
       submit: 'Save password', weak: 'The new password is too easy to guess', differs: 'The two new passwords are not the same.', wrong: 'The current password is not right.', done: 'Your new password is in force.', show: 'Show passwords',
+    },
+    exams: {
+      nav: 'Exams', plan: 'Plan an exam', rules: 'Rules', none: 'No exams planned', next: 'Next exams', subject: 'Subject or topic', submit: 'Enter', saveChange: 'Change', saved: 'The exam is in the plan.',
+      nothingYet: 'Nothing is planned on this day yet.', over: 'What goes beyond that', blockFrom: 'From', blockUntil: 'Until', why: 'Reason', block: 'Block', saveRules: 'Save', rulesSaved: 'The rules are in force.',
+      refuses: /The school does not allow it\./, dayFull: 'Some of them would have more exams on this day than the school allows.', change: (subject) => `Change ${subject}`, cancelOf: (subject) => `Cancel ${subject}?`, cancel: 'Cancel exam',
     },
     timetable: {
       nav: 'Timetable', manage: 'Manage', none: 'There is no timetable for this week yet', from: 'Valid from', draft: (name, n) => `“${name}”: ${n} lessons a week`,

@@ -61,6 +61,8 @@ pub enum Change {
     },
     /// What everybody's timetable is made of.
     Timetable,
+    /// The exam plan.
+    Exams,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

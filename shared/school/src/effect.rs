@@ -3,9 +3,10 @@
 
 mod account;
 pub mod conference;
+pub mod exam;
 mod import;
 mod message;
-mod room;
+pub mod room;
 pub mod timetable;
 
 use crate::{
@@ -57,6 +58,10 @@ pub fn perform(
             conference::open(store, &acting, &new, changes)
         }
         Body::ConferenceClose { conference } => conference::close(store, &acting, conference, changes),
+        Body::ExamRules { rules } => exam::set_rules(store, &acting, rules, changes),
+        Body::ExamPlan { exam, plan } => exam::plan(store, &acting, (exam, plan, op.at), changes),
+        Body::ExamChange { exam, plan } => exam::change(store, &acting, (exam, plan), changes),
+        Body::ExamCancel { exam } => exam::cancel(store, &acting, exam, changes),
         Body::TimetableSettings { settings } => timetable::set(store, &acting, settings, changes),
         Body::TimetablePart { import, part, items } => timetable::keep(store, &acting, (import, *part), items),
         Body::TimetableApply { import, parts, scope } => {

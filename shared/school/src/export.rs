@@ -4,16 +4,18 @@
 
 use crate::{
     apply::Position,
+    exam::Exam,
     key::{self, timetable::Holds},
     op::{Actor, Attachment, GroupKind, Role},
     record::{
         self, Account, Attachments, Conference, Device, Group, Member, Message, Room, School,
+        exam::Planned,
         timetable::{Plan, Roster, Teacher},
     },
     timetable::Lesson,
     view::RoomKind,
 };
-use schulhof_wire::{AccountId, ConferenceId, Day, DeviceId, GroupId, Hlc, LogIndex, RoomId, Seq};
+use schulhof_wire::{AccountId, ConferenceId, Day, DeviceId, ExamId, GroupId, Hlc, LogIndex, RoomId, Seq};
 use serde::Serialize;
 
 /// One record. Fields as in operations and views.
@@ -91,6 +93,12 @@ pub enum Exported {
         name: String,
         lessons: Vec<Lesson>,
     },
+    Exam {
+        exam: ExamId,
+        #[serde(flatten)]
+        plan: Exam,
+        by: AccountId,
+    },
     /// Whose short name it is.
     Teacher {
         short: String,
@@ -140,6 +148,11 @@ pub fn export(key: &[u8], value: &[u8]) -> Option<Exported> {
         b'c' => {
             let Conference { room, title, opened_by, at, open, .. } = record::decode(value);
             Exported::Conference { conference: key::last_id(key), room, title, opened_by, at, open }
+        }
+        b'E' => {
+            let exam = key::exam::exam_of(key)?;
+            let Planned { exam: plan, by, .. } = record::decode(value);
+            Exported::Exam { exam, plan, by }
         }
         b'T' => return timetable(key, value),
         _ => return None,

@@ -25,8 +25,10 @@
 //! | `b` hash 0 room | empty | rooms with a message that names a blob |
 //! | `c` conference | [`Conference`](crate::record::Conference) | |
 //! | `o` room 0 conference | empty | open conferences of a room |
+//! | `E` ... | | the exam plan: see [`exam`] |
 //! | `T` ... | | the timetable: see [`timetable`] |
 
+pub mod exam;
 pub mod timetable;
 
 use crate::{apply::Position, op::Actor};

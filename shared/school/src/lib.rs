@@ -4,7 +4,7 @@
 //! person waits; `apply` gives the truth where the log's order is known. Time and names travel in the operation: the same
 //! operations in the same order give the same bytes in the store, on every replica, for ever.
 //!
-//! - [`op`]: what a person or a door does; [`timetable`]: what a timetable consists of
+//! - [`op`]: what a person or a door does; [`timetable`], [`exam`]: what timetable and exam plan consist of
 //! - [`mod@apply`]: an operation at its place: numbering per device, verdict, changes
 //! - `effect`: rules and effects of each kind; `rule`: limits of texts and who may what
 //! - `key`, `record`: layout of the store: ordered keys, versioned values
@@ -15,6 +15,7 @@
 
 pub mod apply;
 mod effect;
+pub mod exam;
 pub mod export;
 mod key;
 pub mod op;

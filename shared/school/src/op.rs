@@ -1,7 +1,7 @@
 //! Operations: what a person or a door does. JSON in the log, so that neighbouring versions can read each other.
 
-use crate::timetable;
-use schulhof_wire::{AccountId, BlobHash, ConferenceId, DeviceId, GroupId, Hlc, LogIndex, RoomId, Seq};
+use crate::{exam, timetable};
+use schulhof_wire::{AccountId, BlobHash, ConferenceId, DeviceId, ExamId, GroupId, Hlc, LogIndex, RoomId, Seq};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -133,6 +133,18 @@ pub enum Body {
     /// Who a teacher's short name is; nobody: none any more.
     #[serde(rename = "timetable.teacher")]
     TimetableTeacher { short: String, account: Option<AccountId> },
+
+    /// How many exams anybody is to write, on which days nobody does, and who may change others'.
+    #[serde(rename = "exam.rules")]
+    ExamRules { rules: exam::Rules },
+    /// Planned by who acts, whose it stays. Refused where the school's rules say so.
+    #[serde(rename = "exam.plan")]
+    ExamPlan { exam: ExamId, plan: exam::Exam },
+    /// In the place of what was planned before.
+    #[serde(rename = "exam.change")]
+    ExamChange { exam: ExamId, plan: exam::Exam },
+    #[serde(rename = "exam.cancel")]
+    ExamCancel { exam: ExamId },
 }
 
 /// What an import changes about one person or group.

@@ -1,6 +1,7 @@
 //! Stored values: a byte of version, then postcard. A change of a record's fields raises its version and keeps reading the
 //! older ones.
 
+pub mod exam;
 pub mod timetable;
 
 use crate::{

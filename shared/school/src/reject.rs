@@ -71,6 +71,12 @@ rejects! {
     BadRecord = "bad-record", "a record has 1 to 64 bytes without control characters";
     RecordTaken = "record-taken", "another account is this record already";
     OwnAccount = "own-account", "nobody locks the own account or takes the own role away";
+    BadExam = "bad-exam", "an exam or a rule of the exam plan is out of bounds";
+    UnknownExam = "unknown-exam", "this exam is not in the plan";
+    ExamBlocked = "exam-blocked", "nobody writes exams on this day";
+    ExamClash = "exam-clash", "somebody writes another exam at this time";
+    ExamDayFull = "exam-day-full", "somebody would have more exams on this day than the school allows";
+    ExamWeekFull = "exam-week-full", "somebody would have more exams in this week than the school allows";
     BadTimetable = "bad-timetable", "a lesson, a period or a name of the timetable is out of bounds";
     UnknownPlan = "unknown-plan", "this plan does not exist";
     ShortTaken = "short-taken", "this short name is somebody else's";

@@ -3,6 +3,7 @@
 mod account;
 mod attachment;
 mod conference;
+mod exam;
 mod import;
 mod message;
 mod numbering;

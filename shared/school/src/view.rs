@@ -3,6 +3,7 @@
 //! Nothing here scans a room's history: lists read counters and the newest message, pages read what they show.
 
 mod blobs;
+pub mod exam;
 mod imports;
 mod people;
 mod rooms;

@@ -252,6 +252,9 @@ fn withdrawn(operation: &Operation) -> Option<Change> {
         | Body::ImportApply { .. }
         | Body::ImportUndo { .. }
         | Body::TimetablePart { .. } => None,
+        Body::ExamRules { .. } | Body::ExamPlan { .. } | Body::ExamChange { .. } | Body::ExamCancel { .. } => {
+            Some(Change::Exams)
+        }
         Body::TimetableSettings { .. }
         | Body::TimetableApply { .. }
         | Body::TimetableRemove { .. }

@@ -88,6 +88,8 @@ ids! {
     RoomId,
     /// A video conference; also the name of its room on a media node.
     ConferenceId,
+    /// An exam in the exam plan.
+    ExamId,
     /// What numbers operations without gaps: a browser profile of one account, a door, an import.
     DeviceId,
     /// A core node, relay or box, such as `core-1`.

@@ -41,4 +41,4 @@ pub mod timetable;
 
 pub use blob::BlobHash;
 pub use day::Day;
-pub use id::{AccountId, ConferenceId, DeviceId, GroupId, Hlc, LogIndex, NodeName, RoomId, SchoolId, Seq};
+pub use id::{AccountId, ConferenceId, DeviceId, ExamId, GroupId, Hlc, LogIndex, NodeName, RoomId, SchoolId, Seq};

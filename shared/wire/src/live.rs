@@ -33,6 +33,8 @@ pub enum Event<R, M, C> {
     Conference { head: LogIndex, conference: C },
     /// The timetable is another one now: ask for it again.
     Timetable { head: LogIndex },
+    /// The exam plan is another one now: ask for it again.
+    Exams { head: LogIndex },
     /// This device's operations moved on.
     Marks { marks: DeviceMarks },
     /// An operation that this device submitted was refused by the core when it came to its place.

@@ -5,9 +5,14 @@ import type {
   ConferenceId,
   ConferenceView,
   Day,
+  DayLoad,
   DeviceId,
   DeviceMarks,
+  ExamId,
+  ExamKind,
+  ExamsView,
   FileKind,
+  GroupId,
   GroupView,
   ImportDone,
   ImportPlan,
@@ -221,6 +226,16 @@ export class BoxClient {
 
   undoImport(name: DeviceId): Promise<void> {
     return this.post(`/api/imports/${name}/undo`);
+  }
+
+  exams(from: Day, until: Day): Promise<ExamsView> {
+    return this.get(`/api/exams?from=${from}&until=${until}`);
+  }
+
+  /** How full days are for those in the groups. `except` is an exam that is to be moved. */
+  examLoad(groups: readonly GroupId[], kind: ExamKind, [from, until]: [Day, Day], except: ExamId | null): Promise<DayLoad[]> {
+    const query = new URLSearchParams({ groups: groups.join(','), kind, from, until, ...(except !== null && { except }) });
+    return this.get(`/api/exams/load?${query}`);
   }
 
   /** What there is to look at in the week of a day. */

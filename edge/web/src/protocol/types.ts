@@ -27,6 +27,11 @@ export type RoomId = string;
 export type ConferenceId = string;
 
 /**
+ * An exam in the exam plan.
+ */
+export type ExamId = string;
+
+/**
  * What numbers operations without gaps: a browser profile of one account, a door, an import.
  */
 export type DeviceId = string;
@@ -155,6 +160,59 @@ export type Item = { "type": "lesson" } & Lesson;
 export type Scope = { "type": "plan", from: Day, until: Day | null, };
 
 /**
+ * What kind of exam. Which kinds count is the school's to say.
+ */
+export type ExamKind = "written" | "test" | "oral" | "practical";
+
+/**
+ * An exam as it was planned.
+ */
+export type Exam = { kind: ExamKind, subject: string, day: Day, 
+/**
+ * First and last period.
+ */
+from: number, to: number, 
+/**
+ * Classes and courses that write it.
+ */
+groups: Array<GroupId>, 
+/**
+ * May be empty.
+ */
+room: string, };
+
+/**
+ * What happens when somebody would have more exams than the school wants.
+ */
+export type ExamOver = "warn" | "refuse";
+
+/**
+ * Days on which nobody writes.
+ */
+export type ExamBlocked = { from: Day, until: Day, why: string, };
+
+/**
+ * What the school has decided about exams.
+ */
+export type ExamRules = { 
+/**
+ * Kinds that count.
+ */
+counted: Array<ExamKind>, 
+/**
+ * Most that count, for each class, course and pupil; none: as many as wanted.
+ */
+day_max: number | null, week_max: number | null, over: ExamOver, 
+/**
+ * Refused in either case.
+ */
+blocked: Array<ExamBlocked>, 
+/**
+ * Teachers who may change others' exams, and plan for classes that are not theirs.
+ */
+editors: Array<AccountId>, };
+
+/**
  * What is done. New kinds are added, old ones never change their meaning.
  */
 export type Body = { "type": "school.name", name: string, } | { "type": "account.create", account: AccountId, login: string, name: string, role: Role, password: string, } | { "type": "account.password", account: AccountId, password: string, } | { "type": "account.lock", account: AccountId, locked: boolean, } | { "type": "import.part", import: DeviceId, part: number, changes: Array<PeopleChange>, } | { "type": "import.apply", import: DeviceId, parts: number, } | { "type": "import.undo", import: DeviceId, } | { "type": "group.create", group: GroupId, name: string, kind: GroupKind, } | { "type": "group.members", group: GroupId, add: Array<AccountId>, remove: Array<AccountId>, } | { "type": "room.create", room: RoomId, name: string, members: Array<AccountId>, } | { "type": "room.members", room: RoomId, add: Array<AccountId>, remove: Array<AccountId>, } | { "type": "room.direct", with: AccountId, } | { "type": "message.post", room: RoomId, 
@@ -165,7 +223,7 @@ text: string,
 /**
  * Not written when there are none: operations from before keep their bytes.
  */
-attachments?: Array<Attachment>, } | { "type": "read.mark", room: RoomId, upto: LogIndex, } | { "type": "conference.open", conference: ConferenceId, room: RoomId, title: string, expected: number | null, } | { "type": "conference.close", conference: ConferenceId, } | { "type": "timetable.settings", settings: Settings, } | { "type": "timetable.part", import: DeviceId, part: number, items: Array<Item>, } | { "type": "timetable.apply", import: DeviceId, parts: number, scope: Scope, } | { "type": "timetable.remove", plan: DeviceId, } | { "type": "timetable.teacher", short: string, account: AccountId | null, };
+attachments?: Array<Attachment>, } | { "type": "read.mark", room: RoomId, upto: LogIndex, } | { "type": "conference.open", conference: ConferenceId, room: RoomId, title: string, expected: number | null, } | { "type": "conference.close", conference: ConferenceId, } | { "type": "timetable.settings", settings: Settings, } | { "type": "timetable.part", import: DeviceId, part: number, items: Array<Item>, } | { "type": "timetable.apply", import: DeviceId, parts: number, scope: Scope, } | { "type": "timetable.remove", plan: DeviceId, } | { "type": "timetable.teacher", short: string, account: AccountId | null, } | { "type": "exam.rules", rules: ExamRules, } | { "type": "exam.plan", exam: ExamId, plan: Exam, } | { "type": "exam.change", exam: ExamId, plan: Exam, } | { "type": "exam.cancel", exam: ExamId, };
 
 export type RoomKind = "group" | "free" | "direct";
 
@@ -221,6 +279,51 @@ expected: number,
  * Whether the asking account may close it (and moderates it).
  */
 may_close: boolean, };
+
+export type ExamView = { exam: ExamId, kind: ExamKind, subject: string, day: Day, from: number, to: number, groups: Array<GroupId>, 
+/**
+ * Of the groups, in the same order.
+ */
+group_names: Array<string>, room: string, by: AccountId, 
+/**
+ * Of who planned it; empty for pupils.
+ */
+by_name: string, may_change: boolean, };
+
+export type ExamsView = { 
+/**
+ * By day and period.
+ */
+exams: Array<ExamView>, rules: ExamRules, 
+/**
+ * Groups that the viewer may plan for.
+ */
+groups: Array<GroupView>, 
+/**
+ * Whether the rules are the viewer's to set.
+ */
+may_manage: boolean, };
+
+/**
+ * How full a day would be for those who are to write.
+ */
+export type DayLoad = { day: Day, 
+/**
+ * Most exams that count, of whoever has the most.
+ */
+on_day: number, in_week: number, 
+/**
+ * One more would be more than the school wants.
+ */
+over: boolean, 
+/**
+ * For how many pupils.
+ */
+pupils: number, 
+/**
+ * Nobody writes, and why.
+ */
+blocked: string | null, exams: Array<ExamId>, };
 
 /**
  * A lesson on a day.
@@ -638,7 +741,7 @@ problems: Array<ListProblem>, };
 /**
  * Server -> browser. `R`, `M`, `C` are `school::{RoomView, MessageView, ConferenceView}`.
  */
-export type Event<R, M, C> = { "type": "hello", head: LogIndex, marks: DeviceMarks | null, core_online: boolean, } | { "type": "message", head: LogIndex, message: M, } | { "type": "room", head: LogIndex, room: R, } | { "type": "room_gone", head: LogIndex, room: RoomId, } | { "type": "read", head: LogIndex, room: RoomId, account: AccountId, upto: LogIndex, } | { "type": "conference", head: LogIndex, conference: C, } | { "type": "timetable", head: LogIndex, } | { "type": "marks", marks: DeviceMarks, } | { "type": "rejected", seq: Seq, reason: string, } | { "type": "core", online: boolean, } | { "type": "reload", head: LogIndex, } | { "type": "pong", head: LogIndex, } | { "type": "session_ended" };
+export type Event<R, M, C> = { "type": "hello", head: LogIndex, marks: DeviceMarks | null, core_online: boolean, } | { "type": "message", head: LogIndex, message: M, } | { "type": "room", head: LogIndex, room: R, } | { "type": "room_gone", head: LogIndex, room: RoomId, } | { "type": "read", head: LogIndex, room: RoomId, account: AccountId, upto: LogIndex, } | { "type": "conference", head: LogIndex, conference: C, } | { "type": "timetable", head: LogIndex, } | { "type": "exams", head: LogIndex, } | { "type": "marks", marks: DeviceMarks, } | { "type": "rejected", seq: Seq, reason: string, } | { "type": "core", online: boolean, } | { "type": "reload", head: LogIndex, } | { "type": "pong", head: LogIndex, } | { "type": "session_ended" };
 
 /**
  * Browser -> server.

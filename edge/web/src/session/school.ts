@@ -33,6 +33,9 @@ import { Timeline } from './timeline';
 
 /** Conversations that are kept in memory; one that is opened again after that is fetched again. */
 const TIMELINES_MAX = 20;
+/** How long somebody waits for a node's first word on what was just written, and how often it is looked for. */
+const ANSWER_MAX_MS = 3_000;
+const ANSWER_LOOK_MS = 50;
 
 export interface SchoolOptions {
   view: SessionView;
@@ -55,6 +58,9 @@ export class School {
   private readonly peopleCell = new Cell<readonly PersonView[] | null>(null);
   private readonly groupsCell = new Cell<readonly GroupView[] | null>(null);
   private readonly timetableCell = new Cell(0);
+  private readonly examsCell = new Cell(0);
+  /** What somebody waits for the answer to: its refusal is told there. */
+  private readonly attempts = new Set<string>();
   private readonly lastRefused = new Cell<RefusedEntry | null>(null);
   private greeted = false;
   private greeting: DeviceMarks | null = null;
@@ -74,7 +80,9 @@ export class School {
         device: (device) => route.once((box) => box.device(device)),
       },
       node: () => route.node,
-      onRefused: (entry) => this.lastRefused.set(entry),
+      onRefused: (entry) => {
+        if (!this.attempts.has(JSON.stringify(entry.body))) this.lastRefused.set(entry);
+      },
       onSignedOut: options.onEnded,
       head: () => this.stream.position,
       onDevice: () => this.greeted && this.stream.restart(),
@@ -126,6 +134,11 @@ export class School {
   /** Counts the changes of the timetable: what is shown of it is to be asked for again. */
   get timetable(): Readable<number> {
     return this.timetableCell;
+  }
+
+  /** The same of the exam plan. */
+  get exams(): Readable<number> {
+    return this.examsCell;
   }
 
   get refusal(): Readable<RefusedEntry | null> {
@@ -236,6 +249,34 @@ export class School {
     return this.outbox.add({ type: 'conference.close', conference });
   }
 
+  /**
+   * Kept until it is secured, as a message is; what a node says of it within a moment is the answer: null, or why not. Without
+   * a node, and when the core decides otherwise later, it is told as with everything that is kept.
+   */
+  async attempt(body: Body): Promise<string | null> {
+    const text = JSON.stringify(body);
+    this.attempts.add(text);
+    const { entries, refused } = this.outbox;
+    const earlier = new Set(refused.value.map(({ id }) => id));
+    try {
+      await this.outbox.add(body);
+      const own = ({ body }: { body: Body }) => JSON.stringify(body) === text;
+      const until = performance.now() + ANSWER_MAX_MS;
+      while (performance.now() < until) {
+        const refusal = refused.value.find((entry) => own(entry) && !earlier.has(entry.id));
+        if (refusal) {
+          await this.outbox.forgetRefused(refusal.id);
+          return refusal.reason;
+        }
+        if (entries.value.filter(own).every(({ saved }) => saved)) return null;
+        await new Promise((resolve) => setTimeout(resolve, ANSWER_LOOK_MS));
+      }
+      return null;
+    } finally {
+      this.attempts.delete(text);
+    }
+  }
+
   /** Something that waits for no line: it is done now, or the reason why not is thrown. Not kept, not tried again. */
   async now(body: Body): Promise<void> {
     const operations = [{ seq: 1, at: hlcTick(0, Date.now()), body }];
@@ -278,6 +319,9 @@ export class School {
       case 'timetable':
         this.timetableCell.update((count) => count + 1);
         break;
+      case 'exams':
+        this.examsCell.update((count) => count + 1);
+        break;
       case 'room_gone':
         this.timelines.delete(event.room);
         break;
@@ -291,6 +335,7 @@ export class School {
   /** Something may have been missed: the lists that are in use, anew. */
   private reload(): void {
     this.timetableCell.update((count) => count + 1);
+    this.examsCell.update((count) => count + 1);
     this.rooms.load().catch(() => {});
     const recent = [...this.timelines.values()].at(-1);
     for (const [room, timeline] of this.timelines) {

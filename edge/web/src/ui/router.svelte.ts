@@ -7,6 +7,7 @@ export type Place =
   | { at: 'check' }
   | { at: 'people'; page: 'list' | 'import' }
   | { at: 'timetable'; page: 'week' | 'manage' }
+  | { at: 'exams' }
   | { at: 'conference'; conference: string }
   | { at: 'unknown' };
 
@@ -21,6 +22,7 @@ export function parse(path: string): Place {
   if (clean === '/check') return { at: 'check' };
   if (clean === '/people') return { at: 'people', page: 'list' };
   if (clean === '/people/import') return { at: 'people', page: 'import' };
+  if (clean === '/exams') return { at: 'exams' };
   if (clean === '/timetable') return { at: 'timetable', page: 'week' };
   if (clean === '/timetable/manage') return { at: 'timetable', page: 'manage' };
   const room = ROOM.exec(clean)?.[1];

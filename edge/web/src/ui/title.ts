@@ -15,6 +15,8 @@ export function titleOf(phase: Phase['at'], place: Place, text: Text): string {
         return text.messages.title;
       case 'check':
         return text.check.title;
+      case 'exams':
+        return text.nav.exams;
       case 'timetable':
         return text.nav.timetable;
       case 'people':

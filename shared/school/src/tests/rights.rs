@@ -1,7 +1,7 @@
 //! The matrix of rights: every kind of operation, done by everybody who could try.
 
-use super::{HASH, Town, id, ids, timetable::plan_from};
-use crate::{Body, GroupKind, PeopleChange, Reject, Role, timetable::Settings};
+use super::{HASH, Town, exam::exam, id, ids, timetable::plan_from};
+use crate::{Body, GroupKind, PeopleChange, Reject, Role, exam::Rules, timetable::Settings};
 use schulhof_wire::LogIndex;
 use std::collections::BTreeSet;
 
@@ -30,6 +30,12 @@ const MATRIX: &[(&str, &str)] = &[
     ("conference.open", "NMYMNN"),
     // Of one that tina has opened in 5a.
     ("conference.close", "NNYNNN"),
+    ("exam.rules", "YYNNNN"),
+    // For 5a, which tina is in.
+    ("exam.plan", "NYYMNN"),
+    // Of tina's.
+    ("exam.change", "NYYNNN"),
+    ("exam.cancel", "NYYNNN"),
     ("timetable.settings", "YYNNNN"),
     ("timetable.part", "YYNNNN"),
     ("timetable.apply", "YYNNNN"),
@@ -61,6 +67,7 @@ fn town() -> Town {
     town.ok("root", Body::ImportApply { import: id("i1"), parts: 1 });
     let rename = PeopleChange::Name { account: id("ben"), name: "Benno".into() };
     town.ok("root", Body::ImportPart { import: id("i2"), part: 0, changes: vec![rename] });
+    town.ok("tina", Body::ExamPlan { exam: id("e1"), plan: exam("M", "2026-11-30", (1, 2), &["5a"]) });
     town.plan("t1", "2026-08-01", Vec::new());
     town.ok("root", Body::TimetablePart { import: id("t2"), part: 0, items: Vec::new() });
     town
@@ -85,6 +92,10 @@ fn examples() -> Vec<Body> {
         Body::ReadMark { room: id("5a"), upto: LogIndex(1) },
         Body::ConferenceOpen { conference: id("c2"), room: id("5a"), title: "Bio".into(), expected: None },
         Body::ConferenceClose { conference: id("c1") },
+        Body::ExamRules { rules: Rules::default() },
+        Body::ExamPlan { exam: id("e2"), plan: exam("D", "2026-12-01", (1, 2), &["5a"]) },
+        Body::ExamChange { exam: id("e1"), plan: exam("M", "2026-12-01", (1, 2), &["5a"]) },
+        Body::ExamCancel { exam: id("e1") },
         Body::TimetableSettings { settings: Settings::default() },
         Body::TimetablePart { import: id("t3"), part: 0, items: Vec::new() },
         Body::TimetableApply { import: id("t2"), parts: 1, scope: plan_from("2026-08-01") },

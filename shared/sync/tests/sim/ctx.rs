@@ -116,6 +116,8 @@ pub enum Rule {
     NumbersStay,
     /// What a replica shows is what it would show after a restart.
     OverlayIsReplay,
+    /// What two boxes planned apart is within the rules once it is in one order.
+    Limits,
     /// After healing the world comes to rest.
     Rests,
     /// The ends understand each other.

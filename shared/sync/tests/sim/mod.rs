@@ -23,7 +23,7 @@ use self::{
     ctx::{CALM, Ctx, STORM},
     replica::Replica,
 };
-use crate::world::school;
+use crate::world::{exams_over_the_rules, school};
 use schulhof_school::{MemoryKv, view};
 use schulhof_sync::{Peer, order};
 
@@ -137,6 +137,9 @@ impl World {
 
     fn judge(&mut self) -> [u8; 32] {
         let first = &self.cluster.nodes[0].state;
+        if let Some(class) = exams_over_the_rules(&first.store) {
+            self.ctx.report(Rule::Limits, class);
+        }
         let truth = view::state_hash(&first.store);
         for (place, node) in self.cluster.nodes.iter().enumerate() {
             if view::state_hash(&node.state.store) != truth || node.state.log != first.log {

@@ -2,12 +2,14 @@
 
 use super::Core;
 use schulhof_school::{
-    Actor, Body, GroupKind, Operation, PeopleChange, Role,
+    Actor, Body, GroupKind, MemoryKv, Operation, PeopleChange, Role,
+    exam::{Exam, Kind, Over, Rules},
     timetable::{Item, Lesson, Scope, Settings, Weeks},
     view,
 };
 use schulhof_testkit::Rng;
-use schulhof_wire::{AccountId, Day, DeviceId, Hlc, LogIndex, RoomId, SchoolId, Seq, node::EncodedOperation};
+use schulhof_wire::{AccountId, Day, DeviceId, GroupId, Hlc, LogIndex, RoomId, SchoolId, Seq, node::EncodedOperation};
+use std::collections::BTreeMap;
 
 pub const PEOPLE: [(&str, Role); 6] = [
     ("root", Role::Admin),
@@ -55,6 +57,7 @@ pub fn found(core: &mut Core) {
         let add = members.map(id::<AccountId>).to_vec();
         bodies.push(Body::GroupMembers { group: id(group), add, remove: vec![] });
     }
+    bodies.push(Body::ExamRules { rules: exam_rules() });
     for (n, body) in bodies.into_iter().enumerate() {
         core.order(EncodedOperation(op("founder", n as u64 + 1, "operator", body).encode()));
     }
@@ -147,9 +150,55 @@ fn some_timetable(rng: &mut Rng) -> Body {
     }
 }
 
+/// Few days with few places: most of what boxes plan while they are apart cannot all stand.
+fn exam_rules() -> Rules {
+    Rules { over: Over::Refuse, ..Rules::default() }
+}
+
+fn some_exam(rng: &mut Rng) -> Body {
+    let exam = id(&format!("e-{}", rng.below(30)));
+    let from = rng.below(6) as u8;
+    let plan = Exam {
+        kind: if rng.chance(3, 4) { Kind::Written } else { Kind::Test },
+        subject: "M".into(),
+        day: Day::FIRST.plus(rng.below(12) as i32),
+        from,
+        to: from + rng.below(2) as u8,
+        groups: [["5a", "staff"].as_slice(), &["5a"], &["5a"], &["staff"]][rng.index(4)]
+            .iter()
+            .map(|group| id(group))
+            .collect(),
+        room: String::new(),
+    };
+    match rng.below(5) {
+        0 => Body::ExamCancel { exam },
+        1 => Body::ExamChange { exam, plan },
+        _ => Body::ExamPlan { exam, plan },
+    }
+}
+
+/// A class with more exams than the rules allow, on whichever boxes they were planned.
+pub fn exams_over_the_rules(store: &MemoryKv) -> Option<String> {
+    let rules = exam_rules();
+    let all =
+        view::exam::exams(store, &id("root"), (Day::FIRST, Day::LAST)).map_or_else(|_| Vec::new(), |view| view.exams);
+    for group in ["5a", "staff"] {
+        let group: GroupId = id(group);
+        let (mut days, mut weeks) = (BTreeMap::<Day, u8>::new(), BTreeMap::<Day, u8>::new());
+        for exam in all.iter().filter(|exam| rules.counts(exam.kind) && exam.groups.contains(&group)) {
+            *days.entry(exam.day).or_default() += 1;
+            *weeks.entry(exam.day.monday()).or_default() += 1;
+        }
+        if days.values().max() > rules.day_max.as_ref() || weeks.values().max() > rules.week_max.as_ref() {
+            return Some(format!("{group}: {days:?}, {weeks:?}"));
+        }
+    }
+    None
+}
+
 /// Mostly messages; sometimes what changes rights, so that boxes and core decide differently about what waits.
 pub fn some_body(rng: &mut Rng, actor: &str, head: LogIndex) -> Body {
-    match rng.below(52) {
+    match rng.below(58) {
         0 => Body::AccountLock { account: id(["anna", "ben", "tom"][rng.index(3)]), locked: rng.chance(1, 3) },
         1 | 2 => {
             let who = vec![somebody(rng)];
@@ -179,6 +228,7 @@ pub fn some_body(rng: &mut Rng, actor: &str, head: LogIndex) -> Body {
         19 | 20 => Body::ImportApply { import: some_import(rng), parts: 1 + rng.below(2) as u32 },
         21 => Body::ImportUndo { import: some_import(rng) },
         46..=51 => some_timetable(rng),
+        52..=57 => some_exam(rng),
         _ => post(some_room(rng, actor).as_str(), &format!("text {}", rng.below(1_000_000))),
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     store::Store,
 };
 use parking_lot::Mutex;
-use schulhof_wire::{NodeName, SchoolId, ticket::NodeKind};
+use schulhof_wire::{NodeName, SchoolId, ticket::NodeKind, timetable::WatchView};
 use std::sync::Arc;
 
 /// Who serves which school, and at which address.
@@ -63,6 +63,8 @@ pub struct App {
     pub limits: Mutex<LoginLimits>,
     pub plans: Mutex<Plans>,
     pub drafts: Mutex<Drafts>,
+    /// What became of the files in the timetable's folder.
+    pub watched: Mutex<WatchView>,
     pub cookie: CookieName,
     pub guard: Arc<Guard>,
     pub clock: Monotonic,
@@ -80,6 +82,7 @@ impl App {
             limits: Mutex::new(LoginLimits::default()),
             plans: Mutex::default(),
             drafts: Mutex::default(),
+            watched: Mutex::default(),
             site,
             store,
             hub,

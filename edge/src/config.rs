@@ -48,6 +48,10 @@ pub struct Config {
     /// `http://nord.localhost:8090`; `{school}` stands for the school. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<String>,
+    /// Folder in which a timetable program leaves its files (`GPU001.TXT` and others), which the box then applies by itself once an
+    /// admin has switched that on. Only read from. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timetable_folder: Option<PathBuf>,
     /// The box's media process. Default: none, every conference goes to a relay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media: Option<Media>,

@@ -20,6 +20,7 @@
 //! - [`link`]: the way to the core, over a line of [`dial`] to whichever of the [`nodes`] leads
 //! - [`placement`]: where a conference goes, and its tickets; [`media`]: the process that carries it
 //! - [`mod@import`]: lists of the school's people, and what they would change
+//! - [`watch`]: a folder in which a timetable program leaves its files
 //! - [`gateway`]: the same doors for many schools, in the cloud
 //! - [`enrol`]: the box's certificate
 //! - [`session`], [`clock`], [`mod@stop`], [`app`]: what the parts share
@@ -44,6 +45,7 @@ pub mod serve;
 pub mod session;
 pub mod stop;
 pub mod store;
+pub mod watch;
 
 pub use config::Config;
 pub use run::run;

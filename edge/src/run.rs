@@ -14,6 +14,7 @@ use crate::{
     placement::{OwnNode, Placement, RelayClient, Reservations},
     serve, stop,
     store::{self, FreeSpace, Store},
+    watch,
 };
 use anyhow::Context as _;
 use parking_lot::Mutex;
@@ -137,6 +138,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             move || status(&app, media_state.as_deref().zip(media.as_ref()))
         },
     );
+    watch_folder(&config, &app, &mut tasks, &stopping);
     tasks.spawn(serve::serve(listener, tls, door::router(app.clone()), stopping));
     tracing::info!(%http, school = %app.site.school, "the box serves");
 
@@ -185,6 +187,13 @@ fn trunks(config: &Config) -> Option<schulhof_net::media::config::Trunks> {
         uplink_kbit_s: config.media.as_ref().and_then(|media| media.uplink_kbit_s),
         relays,
     })
+}
+
+/// Takes the files of a timetable program from a folder, if there is one.
+fn watch_folder(config: &Config, app: &Arc<App>, tasks: &mut tokio::task::JoinSet<()>, stopping: &stop::Stop) {
+    if let Some(folder) = config.timetable_folder.clone() {
+        tasks.spawn(watch::run(app.clone(), folder, watch::LOOK_EVERY, stopping.clone()));
+    }
 }
 
 /// Any port, of the family in which the others are named.

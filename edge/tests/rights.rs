@@ -44,6 +44,9 @@ const MATRIX: &[(&str, [u16; 6])] = &[
     ("GET /api/timetable/week?week=2026-11-30&of=class&name=7a", [401, 200, 403, 200, 200, 403]),
     ("GET /api/timetable/week?week=2026-11-30&of=teacher&name=WEB", [401, 403, 403, 200, 200, 403]),
     ("GET /api/timetable/week?week=2026-11-30&of=room&name=101", [401, 403, 403, 200, 200, 403]),
+    ("GET /api/screen/none?day=2026-11-30", [404; 6]),
+    ("GET /api/screen/lobby?day=2026-11-30", [200; 6]),
+    ("GET /api/timetable/watch", [401, 403, 403, 403, 200, 403]),
     ("POST /api/timetable/imports?kind=plan&from=2026-11-30", [401, 403, 403, 403, 200, 403]),
     ("POST /api/timetable/imports/none/apply", [401, 404, 404, 404, 404, 403]),
     ("POST /api/operations", [401, 200, 200, 200, 200, 403]),
@@ -70,6 +73,7 @@ fn log() -> Log {
     log.operate(Body::ImportApply { import: id("i1"), parts: 1 });
     let open = Body::ConferenceOpen { conference: id("c1"), room: id("7a"), title: "Mathe".into(), expected: None };
     assert_eq!(log.act("weber", "weber-1", 1, open).rejected, None);
+    log.operate(Body::TimetableScreen { key: Some(schulhof_wire::BlobHash(*blake3::hash(b"lobby").as_bytes())) });
     log
 }
 

@@ -3,8 +3,12 @@
 mod support;
 
 use schulhof_school::view::timetable::{TimetableView, WeekView};
-use schulhof_wire::{api::SubmitState, timetable::TimetableDraft};
+use schulhof_wire::{
+    api::SubmitState,
+    timetable::{TimetableDraft, WatchView, WatchedState},
+};
 use serde_json::json;
+use std::{path::Path, time::Duration};
 use support::{Nord, browser::Browser};
 
 const GPU001: &str = "12;7a;WEB;M;101;1;1;;\n13;7a~7b;KLE;Sp;Halle;1;2;;\n14;7b;WEB;D;102;2;1;;\n";
@@ -109,4 +113,81 @@ async fn a_school_of_two_thousand_has_its_plan_in_seconds() {
     let week: WeekView = amt.get(&format!("{WEEK}&of=class&name=7a")).await.ok();
     eprintln!("read in {drafted:?}, applied after {applied:?}, a week after {:?}", started.elapsed());
     assert!(subjects(&week).len() > 50);
+}
+
+async fn operate(browser: &Browser, device: &str, body: serde_json::Value) {
+    let request = json!({"device": device, "operations": [{"seq": 1, "at": 0, "body": body}]});
+    let done: schulhof_wire::api::SubmitAnswer = browser.post("/api/operations", &request).await.ok();
+    assert_eq!(done.results[0].state, SubmitState::Saved, "{done:?}");
+}
+
+/// Looks until the folder's file is in a state.
+async fn until(amt: &Browser, name: &str, state: WatchedState) -> WatchView {
+    for _ in 0..500 {
+        let view: WatchView = amt.get("/api/timetable/watch").await.ok();
+        if view.files.iter().any(|file| file.name == name && file.state == state) {
+            return view;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{name} does not become {state:?}");
+}
+
+/// Another time of change than before, as a later write has.
+fn write(path: &Path, text: &str, age_s: u64) {
+    std::fs::write(path, text).unwrap();
+    let at = std::time::SystemTime::now() - Duration::from_secs(age_s);
+    std::fs::File::options().append(true).open(path).unwrap().set_modified(at).unwrap();
+}
+
+#[tokio::test]
+async fn files_in_the_folder_are_applied_by_themselves_and_a_broken_one_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let drop = tempfile::tempdir().unwrap();
+    let nord = Nord::start(folder.path()).await;
+    let amt = Browser::signed_in(&nord, "amt", "amt-1").await;
+    let weber = Browser::signed_in(&nord, "weber", "weber-1").await;
+    let watching = schulhof_edge::watch::run(
+        nord.app.clone(),
+        drop.path().into(),
+        Duration::from_millis(10),
+        nord.stopping.clone(),
+    );
+    let watching = tokio::spawn(watching);
+    let today = schulhof_wire::Day::from_unix_ms(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as u64);
+    // On a weekend there is no lesson before the next week.
+    let monday = today.plus(7);
+    let week = format!("/api/timetable/week?week={monday}&of=class&name=7a");
+    write(&drop.path().join("GPU001.TXT"), GPU001, 60);
+    write(&drop.path().join("GPU002.txt"), "12;1;;;7a;WEB;M;;;;;A\n", 60);
+    operate(&amt, "amt-7", json!({"type": "timetable.watch", "on": true})).await;
+    let view = until(&amt, "GPU001.TXT", WatchedState::Applied).await;
+    assert!(view.folder && view.files[0].entries == 3, "{view:?}");
+    let seen: WeekView = weber.get(&week).await.ok();
+    assert_eq!(subjects(&seen), ["M", "Sp"]);
+    assert_eq!(
+        seen.days[0].lessons[0].weeks,
+        schulhof_school::timetable::Weeks::A,
+        "with the weeks from the file beside it"
+    );
+
+    write(&drop.path().join("GPU001.TXT"), &GPU001.replace("101;1;1", "101;Mo;1"), 50);
+    let view = until(&amt, "GPU001.TXT", WatchedState::Broken).await;
+    assert_eq!((view.files.last().unwrap().problems[0].line, view.files.last().unwrap().problems[0].column), (1, 6));
+    assert_eq!(weber.get(&week).await.ok::<WeekView>(), seen, "what was planned still is");
+
+    write(&drop.path().join("GPU001.TXT"), GPU001, 40);
+    until(&amt, "GPU001.TXT", WatchedState::Same).await;
+    let day = monday.monday().to_string().replace('-', "");
+    write(&drop.path().join("gpu014.txt"), &format!("1;{day};1;0;12;WEB;;M;;;;101;;;7a;krank;;1;;;;\n"), 60);
+    until(&amt, "GPU014.TXT", WatchedState::Applied).await;
+    let changed: WeekView = weber.get(&week).await.ok();
+    assert!(!changed.days[0].lessons[0].changes[0].held);
+    write(&drop.path().join("GPU009.TXT"), "Hof;WEB;1;3;20;\n", 60);
+    until(&amt, "GPU009.TXT", WatchedState::Applied).await;
+    // And all of it holds where it is ordered, in the name of who has switched it on.
+    nord.pump().await;
+    assert!(nord.log.lock().entries.iter().all(|entry| entry.rejected.is_none()));
+    nord.stop.stop();
+    watching.await.unwrap();
 }

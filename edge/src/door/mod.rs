@@ -24,7 +24,7 @@ mod timetable;
 
 pub use cookie::CookieName;
 pub use guard::Guard;
-pub use import::Plans;
+pub use import::{Plans, new_name, submit};
 pub use limit::LoginLimits;
 pub use page::page;
 pub use pass::{Passes, shown};
@@ -54,8 +54,10 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/exams/load", get(exam::load))
         .route("/api/timetable", get(timetable::timetable))
         .route("/api/timetable/week", get(timetable::week))
+        .route("/api/timetable/watch", get(timetable::watch))
         .route("/api/timetable/imports", post(timetable::read_file))
         .route("/api/timetable/imports/{import}/apply", post(timetable::apply))
+        .route("/api/screen/{secret}", get(timetable::screen))
         .route("/api/people", get(read::people))
         .route("/api/groups", get(read::groups))
         .route("/api/rooms", get(read::rooms))

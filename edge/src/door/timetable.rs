@@ -11,35 +11,29 @@ use crate::{
         problem::Refusal,
         read,
     },
-    import::lessons,
+    import::{
+        draft::{self, Draft},
+        lessons,
+    },
 };
 use axum::{
     Json as Answer,
     extract::{Path, Query, Request, State, rejection::QueryRejection},
     http::StatusCode,
 };
-use schulhof_school::{
-    timetable::{Item, Lesson, Scope},
-    view::{
-        self,
-        timetable::{TimetableView, WeekView, Whose},
-    },
+use schulhof_school::view::{
+    self,
+    timetable::{ScreenView, TimetableView, WeekView, Whose},
 };
 use schulhof_wire::{
     Day, DeviceId, Hlc,
-    timetable::{FILE_LEN_MAX, FileKind, TimetableDraft},
+    timetable::{FILE_LEN_MAX, FileKind, TimetableDraft, WatchView},
 };
 use serde::Deserialize;
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 /// Files that were read and not applied yet.
 pub type Drafts = Kept<Draft>;
-
-/// What a file says.
-pub struct Draft {
-    scope: Scope,
-    lessons: BTreeSet<Lesson>,
-}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,8 +109,7 @@ pub async fn read_file(
     query: Result<Query<FileQuery>, QueryRejection>,
     request: Request,
 ) -> Result<Answer<TimetableDraft>, Refusal> {
-    let Query(FileQuery { kind: FileKind::Plan, from, until }) =
-        query.map_err(|rejection| read::bad_query(&rejection))?;
+    let Query(query) = query.map_err(|rejection| read::bad_query(&rejection))?;
     let by = user.session.account;
     // Before the file is taken in.
     let asking = by.clone();
@@ -125,17 +118,15 @@ pub async fn read_file(
     let import = new_name("timetable");
     let (named, viewer) = (import.clone(), by.clone());
     let read = app.store.read_async(move |snapshot| {
-        let kv = snapshot.kv();
-        let planned = view::timetable::planned(&kv, from);
-        let classes = view::timetable::classes_of_groups(&kv, &viewer);
-        lessons::draft(&named, from, lessons::read(&file), &planned, &classes)
+        let FileQuery { kind, from, until } = query;
+        let input = draft::Input { import: &named, kind, file: &file, weeks: None, from, until, viewer: &viewer };
+        draft::make(&snapshot.kv(), &input)
     });
-    let (draft, lessons) = read.await?;
-    if draft.problems.is_empty() {
-        let scope = Scope::Plan { from, until };
-        app.drafts.lock().keep(import, by, Draft { scope, lessons }, unix_ms());
+    let (view, draft) = read.await?;
+    if view.problems.is_empty() {
+        app.drafts.lock().keep(import, by, draft, unix_ms());
     }
-    Ok(Answer(draft))
+    Ok(Answer(view))
 }
 
 /// `POST /api/timetable/imports/{import}/apply`
@@ -146,9 +137,36 @@ pub async fn apply(
 ) -> Result<StatusCode, Refusal> {
     let import: DeviceId = read::id(&import)?;
     let by = user.session.account;
-    let Draft { scope, lessons } = app.drafts.lock().take(&import, &by, unix_ms()).ok_or_else(unknown)?;
-    let items = lessons.into_iter().map(Item::Lesson).collect();
+    let Draft { scope, items } = app.drafts.lock().take(&import, &by, unix_ms()).ok_or_else(unknown)?;
     let operations = lessons::operations(&import, &by, Hlc::from_ms(unix_ms()), scope, items);
     submit(&app, import, operations).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScreenQuery {
+    /// What day it is where the screen hangs.
+    day: Day,
+}
+
+/// `GET /api/screen/{secret}?day=`: for whoever knows the secret. Of other days than today nothing is told.
+pub async fn screen(
+    State(app): State<Arc<App>>,
+    Path(secret): Path<String>,
+    query: Result<Query<ScreenQuery>, QueryRejection>,
+) -> Result<Answer<ScreenView>, Refusal> {
+    let Query(ScreenQuery { day }) = query.map_err(|rejection| read::bad_query(&rejection))?;
+    // Somewhere it is yesterday still, or tomorrow already.
+    let today = Day::from_unix_ms(unix_ms());
+    let day = day.clamp(today.plus(-1), today.plus(1));
+    let read = app.store.read_async(move |snapshot| view::timetable::screen(&snapshot.kv(), &secret, day));
+    read.await?.map(Answer).ok_or_else(Refusal::not_found)
+}
+
+/// `GET /api/timetable/watch`
+pub async fn watch(State(app): State<Arc<App>>, user: SignedIn) -> Result<Answer<WatchView>, Refusal> {
+    let viewer = user.session.account;
+    app.store.read_async(move |snapshot| view::may_manage(&snapshot.kv(), &viewer)).await?.map_err(read::rejected)?;
+    Ok(Answer(app.watched.lock().clone()))
 }

@@ -95,6 +95,7 @@ async fn config(dir: &Path, listen: &Listen, arrived: &page::Arrived) -> anyhow:
         core: cores,
         relay: Vec::new(),
         gateway: None,
+        timetable_folder: None,
         media,
     };
     config.check()?;

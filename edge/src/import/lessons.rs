@@ -74,11 +74,11 @@ struct Slot {
 
 /// Nothing if the row has a problem, or if the lesson has no time yet.
 fn slot(row: &table::Row, problems: &mut Problems) -> Option<(Slot, Vec<String>)> {
-    let mut fields = Fields { row, problems };
     if row.fields.len() < 7 {
-        fields.problems.add((row.line, row.fields.len() + 1), "too-few-fields", "");
+        problems.add((row.line, row.fields.len() + 1), "too-few-fields", "");
         return None;
     }
+    let mut fields = Fields::new(row, problems);
     let number = fields.number(1, 0, u32::MAX)?;
     let classes = fields.names(2)?;
     let teachers = fields.names(3)?;
@@ -94,13 +94,17 @@ fn slot(row: &table::Row, problems: &mut Problems) -> Option<(Slot, Vec<String>)
 }
 
 /// A row's fields, each checked, with its place if it is wrong. Columns from 1.
-struct Fields<'a> {
+pub struct Fields<'a> {
     row: &'a table::Row,
     problems: &'a mut Problems,
 }
 
-impl Fields<'_> {
-    fn text(&self, column: usize) -> &str {
+impl<'a> Fields<'a> {
+    pub fn new(row: &'a table::Row, problems: &'a mut Problems) -> Self {
+        Self { row, problems }
+    }
+
+    pub fn text(&self, column: usize) -> &str {
         self.row.fields.get(column - 1).map_or("", |field| field.trim())
     }
 
@@ -110,7 +114,7 @@ impl Fields<'_> {
     }
 
     /// Empty is the least.
-    fn number(&mut self, column: usize, min: u32, max: u32) -> Option<u32> {
+    pub fn number(&mut self, column: usize, min: u32, max: u32) -> Option<u32> {
         let text = self.text(column);
         let number = if text.is_empty() { Some(min) } else { text.parse().ok() };
         let number = number.filter(|number| (min..=max).contains(number));
@@ -120,7 +124,7 @@ impl Fields<'_> {
         number
     }
 
-    fn name(&mut self, column: usize) -> Option<String> {
+    pub fn name(&mut self, column: usize) -> Option<String> {
         let name = self.text(column);
         if name.len() > SHORT_LEN_MAX || name.chars().any(char::is_control) {
             self.problem(column, "too-long");
@@ -129,11 +133,40 @@ impl Fields<'_> {
         Some(name.to_owned())
     }
 
+    /// `20261130`
+    pub fn day(&mut self, column: usize) -> Option<Day> {
+        let day = Day::from_digits(self.text(column));
+        if day.is_none() {
+            self.problem(column, "bad-date");
+        }
+        day
+    }
+
+    /// Empty or `0`: none.
+    pub fn day_or_none(&mut self, column: usize) -> Option<Option<Day>> {
+        if matches!(self.text(column), "" | "0") { Some(None) } else { self.day(column).map(Some) }
+    }
+
+    /// What stands for nobody is nobody.
+    pub fn person(&mut self, column: usize) -> Option<String> {
+        let name = self.name(column)?;
+        Some(if is_nobody(&name) { String::new() } else { name })
+    }
+
+    /// A text of one line.
+    pub fn line(&mut self, column: usize, len_max: usize) -> Option<String> {
+        let text = self.text(column);
+        if text.len() > len_max {
+            self.problem(column, "too-long");
+            return None;
+        }
+        Some(text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
+    }
+
     /// A list; what stands for nobody is nobody.
-    fn names(&mut self, column: usize) -> Option<Vec<String>> {
+    pub fn names(&mut self, column: usize) -> Option<Vec<String>> {
         let names = self.text(column).split(LIST_DELIMITER).map(str::trim);
-        let names: BTreeSet<String> =
-            names.filter(|name| !matches!(*name, "" | "?" | "---")).map(str::to_owned).collect();
+        let names: BTreeSet<String> = names.filter(|name| !is_nobody(name)).map(str::to_owned).collect();
         let bad = |name: &String| name.len() > SHORT_LEN_MAX || name.chars().any(char::is_control);
         if names.len() > LESSON_NAMES_MAX || names.iter().any(bad) {
             self.problem(column, "too-long");
@@ -141,6 +174,10 @@ impl Fields<'_> {
         }
         Some(names.into_iter().collect())
     }
+}
+
+fn is_nobody(name: &str) -> bool {
+    matches!(name, "" | "?" | "---")
 }
 
 /// Rows that differ in the class alone are one lesson, and then those that differ in the teacher alone.
@@ -178,42 +215,45 @@ fn together(slots: BTreeMap<Slot, (usize, BTreeSet<String>)>, problems: &mut Pro
     whole.collect()
 }
 
-/// What a file would change, and the lessons that it says.
-pub fn draft(
-    import: &DeviceId,
-    from: Day,
-    file: File,
-    planned: &BTreeSet<Lesson>,
-    classes: &BTreeSet<String>,
-) -> (TimetableDraft, BTreeSet<Lesson>) {
-    let File { format, lessons, problems } = file;
-    let added: Vec<&Lesson> = lessons.difference(planned).collect();
-    let removed: Vec<&Lesson> = planned.difference(&lessons).collect();
-    let named: BTreeMap<String, &String> =
-        lessons.iter().flat_map(|lesson| &lesson.classes).map(|name| (class_key(name), name)).collect();
-    let unknown = named.into_iter().filter(|(key, _)| !classes.contains(key)).map(|(_, name)| name.clone());
-    let lines = |lessons: &[&Lesson]| lessons.iter().take(LINES_SHOWN_MAX).map(|lesson| line(lesson)).collect();
+/// What a file would change: of `known` nothing stays that is not in it.
+pub fn draft<T: Ord>(
+    (import, kind, from): (&DeviceId, FileKind, Day),
+    (format, problems): (ListFormat, Problems),
+    (said, known): (&BTreeSet<T>, &BTreeSet<T>),
+    classes_of: impl Fn(&T) -> &[String],
+    line: impl Fn(&T) -> TimetableLine,
+    groups: &BTreeSet<String>,
+) -> TimetableDraft {
     let problems = problems.into_inner();
-    let view = TimetableDraft {
+    // A broken file says nothing about what is missing in it.
+    let whole = problems.is_empty();
+    let added: Vec<&T> = said.difference(known).filter(|_| whole).collect();
+    let removed: Vec<&T> = known.difference(said).filter(|_| whole).collect();
+    let named: BTreeMap<String, &String> =
+        said.iter().flat_map(classes_of).map(|name| (class_key(name), name)).collect();
+    let unknown = named.into_iter().filter(|(key, _)| !groups.contains(key)).map(|(_, name)| name.clone());
+    let lines = |all: &[&T]| all.iter().take(LINES_SHOWN_MAX).map(|one| line(one)).collect();
+    TimetableDraft {
         import: import.clone(),
-        kind: FileKind::Plan,
+        kind,
         format,
         from,
-        entries: lessons.len(),
-        // A broken file says nothing about what is missing in it.
-        added_count: if problems.is_empty() { added.len() } else { 0 },
-        removed_count: if problems.is_empty() { removed.len() } else { 0 },
-        added: if problems.is_empty() { lines(&added) } else { Vec::new() },
-        removed: if problems.is_empty() { lines(&removed) } else { Vec::new() },
+        entries: said.len(),
+        added_count: added.len(),
+        removed_count: removed.len(),
+        added: lines(&added),
+        removed: lines(&removed),
         unknown_classes: unknown.take(LINES_SHOWN_MAX).collect(),
         problems,
-    };
-    (view, lessons)
+    }
 }
 
-fn line(lesson: &Lesson) -> TimetableLine {
+/// For a comparison.
+pub fn line(lesson: &Lesson) -> TimetableLine {
     TimetableLine {
         day: lesson.day,
+        date: None,
+        kind: None,
         period: lesson.period,
         classes: lesson.classes.join(", "),
         teachers: lesson.teachers.join(", "),

@@ -10,14 +10,20 @@
 //! - [`plan`]: people and school to changes
 //! - [`parts`]: changes to operations, with first passwords
 //! - [`lessons`]: files of a timetable program to lessons, and what they would change
+//! - [`changes`], [`weeks`], [`duties`]: the same for substitutions, weeks of lessons and break duties
+//! - [`draft`]: any of them beside what the school has
 
+pub mod changes;
 pub mod columns;
+pub mod draft;
+pub mod duties;
 pub mod lessons;
 pub mod parts;
 pub mod people;
 pub mod plan;
 pub mod table;
 pub mod text;
+pub mod weeks;
 
 use schulhof_school::Role;
 use schulhof_wire::import::{ListFormat, ListProblem, PROBLEMS_MAX};

@@ -169,6 +169,11 @@ fn change(
             }
         }
         Change::Account { .. } => {}
+        Change::Substituted { account, days } => {
+            if *account == viewer.account {
+                events.push(Event::Substituted { head, days: days.clone() });
+            }
+        }
         // Once is enough: the page asks anew.
         Change::Timetable => {
             if !events.iter().any(|event| matches!(event, Event::Timetable { .. })) {
@@ -202,7 +207,8 @@ fn set_last_head(events: &mut [LiveEvent], new: LogIndex) {
         | Event::Read { head, .. }
         | Event::Conference { head, .. }
         | Event::Timetable { head }
-        | Event::Exams { head } => Some(head),
+        | Event::Exams { head }
+        | Event::Substituted { head, .. } => Some(head),
         _ => None,
     });
     if let Some(head) = with_head {

@@ -19,7 +19,7 @@ use crate::{
 };
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 use schulhof_school::{Change, Operation, Position};
-use schulhof_wire::{AccountId, ConferenceId, LogIndex, RoomId, node::Entry};
+use schulhof_wire::{AccountId, ConferenceId, Day, LogIndex, RoomId, node::Entry};
 use serde::{Deserialize, Serialize};
 
 pub const STATE: TableDefinition<'static, &'static [u8], &'static [u8]> = TableDefinition::new("state");
@@ -48,6 +48,7 @@ enum Effect {
     Account { account: AccountId },
     Timetable,
     Exams,
+    Substituted { account: AccountId, days: Vec<Day> },
 }
 
 impl StoredEntry {
@@ -63,6 +64,7 @@ impl StoredEntry {
                 Change::Account { account } => Effect::Account { account },
                 Change::Timetable => Effect::Timetable,
                 Change::Exams => Effect::Exams,
+                Change::Substituted { account, days } => Effect::Substituted { account, days },
             })
             .collect();
         Self { entry, effects }
@@ -80,6 +82,7 @@ impl StoredEntry {
             Effect::Account { account } => Change::Account { account },
             Effect::Timetable => Change::Timetable,
             Effect::Exams => Change::Exams,
+            Effect::Substituted { account, days } => Change::Substituted { account, days },
         };
         self.effects.iter().map(change).collect()
     }

@@ -37,6 +37,7 @@ type Message = view::MessageView;
 type Conference = view::ConferenceView;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list")]
 fn types_are_current() {
     let text = types![
         id::SchoolId,
@@ -60,6 +61,9 @@ fn types_are_current() {
         lessons::Lesson,
         lessons::Period,
         lessons::Settings,
+        lessons::changes::Kind,
+        lessons::changes::Substitution,
+        lessons::duties::Duty,
         lessons::Item,
         lessons::Scope,
         exam::Kind,
@@ -77,12 +81,17 @@ fn types_are_current() {
         view::exam::ExamView,
         view::exam::ExamsView,
         view::exam::DayLoad,
+        view::timetable::ChangeView,
+        view::timetable::DutyView,
         view::timetable::LessonView,
         view::timetable::DayView,
         view::timetable::WeekView,
         view::timetable::TeacherView,
         view::timetable::PlanView,
         view::timetable::TimetableView,
+        view::timetable::ScreenRow,
+        view::timetable::ScreenDay,
+        view::timetable::ScreenView,
         problem::Problem,
         ticket::NodeKind,
         ticket::MediaNode,
@@ -117,6 +126,9 @@ fn types_are_current() {
         timetable::FileKind,
         timetable::TimetableLine,
         timetable::TimetableDraft,
+        timetable::WatchedState,
+        timetable::WatchedFile,
+        timetable::WatchView,
         live::Event<Room, Message, Conference>,
         live::Command,
         media::ParticipantId,

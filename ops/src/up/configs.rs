@@ -148,6 +148,7 @@ fn edge(layout: &Layout, index: usize) -> anyhow::Result<schulhof_edge::Config> 
         store_cache_mib: 16,
         blob_cache_mib: 256,
         gateway: Some(layout.public_url(layout.ports.gateway_http[index])),
+        timetable_folder: Some(layout.data(school.id).join("timetable")),
         identity: layout.identity(school.id),
         admin: Layout::inside(layout.ports.box_admin[index]),
         core: edge_cores(layout)?,

@@ -14,7 +14,7 @@ use crate::{
     reject::Reject,
     store::{Changes, Kv, KvMut, Overlay},
 };
-use schulhof_wire::{AccountId, ConferenceId, LogIndex, RoomId};
+use schulhof_wire::{AccountId, ConferenceId, Day, LogIndex, RoomId};
 
 /// Where an operation stands: at its place in the log, or waiting (n-th of the box's outbox).
 /// Pending positions sort after all confirmed ones in keys; they are never shown.
@@ -63,6 +63,11 @@ pub enum Change {
     Timetable,
     /// The exam plan.
     Exams,
+    /// Days on which something is other than the account knew it.
+    Substituted {
+        account: AccountId,
+        days: Vec<Day>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -70,6 +70,15 @@ pub fn perform(
         }
         Body::TimetableRemove { plan } => timetable::remove(store, &acting, plan, changes),
         Body::TimetableTeacher { short, account } => timetable::call(store, &acting, short, account.as_ref(), changes),
+        Body::TimetableDay { day, text } => timetable::say(store, &acting, *day, text, changes),
+        Body::TimetableScreen { key } => timetable::show(store, &acting, key.as_ref()),
+        Body::TimetableWatch { on } => timetable::watch(store, &acting, *on),
+        Body::TimetableEdit { plan, remove, add } => {
+            timetable::edit(store, &acting, plan, &timetable::Edit { remove, add }, changes)
+        }
+        Body::TimetableChange { remove, add } => {
+            timetable::change(store, &acting, op.at, &timetable::Edit { remove, add }, changes)
+        }
     }
 }
 

@@ -10,9 +10,9 @@ use crate::{
     record::{
         self, Account, Attachments, Conference, Device, Group, Member, Message, Room, School,
         exam::Planned,
-        timetable::{Plan, Roster, Teacher},
+        timetable::{DayChanges, DayText, Duties, Plan, Roster, Teacher},
     },
-    timetable::Lesson,
+    timetable::{Lesson, changes::Substitution, duties::Duty},
     view::RoomKind,
 };
 use schulhof_wire::{AccountId, ConferenceId, Day, DeviceId, ExamId, GroupId, Hlc, LogIndex, RoomId, Seq};
@@ -99,6 +99,18 @@ pub enum Exported {
         plan: Exam,
         by: AccountId,
     },
+    /// What was other than planned on a day.
+    TimetableChanges {
+        day: Day,
+        changes: Vec<Substitution>,
+    },
+    BreakDuties {
+        duties: Vec<Duty>,
+    },
+    TimetableText {
+        day: Day,
+        text: String,
+    },
     /// Whose short name it is.
     Teacher {
         short: String,
@@ -173,6 +185,18 @@ fn timetable(key: &[u8], value: &[u8]) -> Option<Exported> {
         Holds::Teacher => {
             let Teacher(account) = record::decode(value);
             Exported::Teacher { short: key::timetable::teacher_short(key), account }
+        }
+        Holds::Changes => {
+            let DayChanges(changes) = record::decode(value);
+            Exported::TimetableChanges { day: key::timetable::day_of(key), changes }
+        }
+        Holds::Duties => {
+            let Duties(duties) = record::decode(value);
+            Exported::BreakDuties { duties }
+        }
+        Holds::Text => {
+            let DayText(text) = record::decode(value);
+            Exported::TimetableText { day: key::timetable::day_of(key), text }
         }
     })
 }

@@ -1,7 +1,7 @@
 //! Operations: what a person or a door does. JSON in the log, so that neighbouring versions can read each other.
 
 use crate::{exam, timetable};
-use schulhof_wire::{AccountId, BlobHash, ConferenceId, DeviceId, ExamId, GroupId, Hlc, LogIndex, RoomId, Seq};
+use schulhof_wire::{AccountId, BlobHash, ConferenceId, Day, DeviceId, ExamId, GroupId, Hlc, LogIndex, RoomId, Seq};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -133,6 +133,21 @@ pub enum Body {
     /// Who a teacher's short name is; nobody: none any more.
     #[serde(rename = "timetable.teacher")]
     TimetableTeacher { short: String, account: Option<AccountId> },
+    /// A text for everybody about a day; empty: none.
+    #[serde(rename = "timetable.day")]
+    TimetableDay { day: Day, text: String },
+    /// The info screen in the lobby is found under a secret, of which this is the BLAKE3; none: there is no screen.
+    #[serde(rename = "timetable.screen")]
+    TimetableScreen { key: Option<BlobHash> },
+    /// Whether boxes apply files from their folder, in the name of who says so.
+    #[serde(rename = "timetable.watch")]
+    TimetableWatch { on: bool },
+    /// Changes a plan by hand.
+    #[serde(rename = "timetable.edit")]
+    TimetableEdit { plan: DeviceId, remove: Vec<timetable::Lesson>, add: Vec<timetable::Lesson> },
+    /// Changes substitutions by hand.
+    #[serde(rename = "timetable.change")]
+    TimetableChange { remove: Vec<timetable::changes::Substitution>, add: Vec<timetable::changes::Substitution> },
 
     /// How many exams anybody is to write, on which days nobody does, and who may change others'.
     #[serde(rename = "exam.rules")]

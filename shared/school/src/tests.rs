@@ -9,7 +9,7 @@ mod message;
 mod numbering;
 mod rights;
 mod room;
-mod timetable;
+pub mod timetable;
 mod view;
 
 use crate::{

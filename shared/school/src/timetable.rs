@@ -3,7 +3,12 @@
 //! Classes, teachers and rooms have the short names of the school's timetable program here, since it knows no others. A class is
 //! matched with the group that is called like it ([`class_key`]); a teacher says which short name is the own one.
 
+pub mod changes;
+pub mod duties;
+
 use crate::reject::Reject;
+use changes::Substitution;
+use duties::Duty;
 use schulhof_wire::Day;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -84,6 +89,8 @@ impl Default for Settings {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Item {
     Lesson(Lesson),
+    Change(Substitution),
+    Duty(Duty),
 }
 
 /// What the parts of an import are together.
@@ -92,6 +99,10 @@ pub enum Item {
 pub enum Scope {
     /// The lessons of all weeks in a span of days; without an end: until another plan. It lies over plans from before.
     Plan { from: Day, until: Option<Day> },
+    /// All substitutions from a day on, in place of those that were known.
+    Changes { from: Day },
+    /// All break duties, in place of those that were known.
+    Duties,
 }
 
 /// What names that mean the same class have in common: `5a`, `05A` and `Klasse 5a`.
@@ -159,13 +170,8 @@ impl Settings {
 impl Scope {
     pub fn check(self) -> Result<(), Reject> {
         match self {
-            Self::Plan { from, until } => {
-                if until.is_none_or(|until| from <= until) {
-                    Ok(())
-                } else {
-                    Err(Reject::BadTimetable)
-                }
-            }
+            Self::Plan { from, until: Some(until) } if until < from => Err(Reject::BadTimetable),
+            Self::Plan { .. } | Self::Changes { .. } | Self::Duties => Ok(()),
         }
     }
 }
@@ -175,7 +181,7 @@ pub fn lessons(items: Vec<Item>) -> Result<BTreeSet<Lesson>, Reject> {
     let mut lessons = BTreeSet::new();
     let mut references = 0;
     for item in items {
-        let Item::Lesson(lesson) = item;
+        let Item::Lesson(lesson) = item else { return Err(Reject::BadTimetable) };
         lesson.check()?;
         references += lesson.references();
         lessons.insert(lesson);

@@ -251,13 +251,18 @@ fn withdrawn(operation: &Operation) -> Option<Change> {
         | Body::ImportPart { .. }
         | Body::ImportApply { .. }
         | Body::ImportUndo { .. }
-        | Body::TimetablePart { .. } => None,
+        | Body::TimetablePart { .. }
+        | Body::TimetableScreen { .. }
+        | Body::TimetableWatch { .. } => None,
         Body::ExamRules { .. } | Body::ExamPlan { .. } | Body::ExamChange { .. } | Body::ExamCancel { .. } => {
             Some(Change::Exams)
         }
         Body::TimetableSettings { .. }
         | Body::TimetableApply { .. }
         | Body::TimetableRemove { .. }
+        | Body::TimetableDay { .. }
+        | Body::TimetableEdit { .. }
+        | Body::TimetableChange { .. }
         | Body::TimetableTeacher { .. } => Some(Change::Timetable),
     }
 }

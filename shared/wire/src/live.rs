@@ -5,6 +5,7 @@
 
 use crate::{
     api::DeviceMarks,
+    day::Day,
     id::{AccountId, LogIndex, RoomId, Seq},
 };
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,8 @@ pub enum Event<R, M, C> {
     Timetable { head: LogIndex },
     /// The exam plan is another one now: ask for it again.
     Exams { head: LogIndex },
+    /// Something that concerns the account is other than it was on these days.
+    Substituted { head: LogIndex, days: Vec<Day> },
     /// This device's operations moved on.
     Marks { marks: DeviceMarks },
     /// An operation that this device submitted was refused by the core when it came to its place.

@@ -3,7 +3,7 @@
 
 use crate::{
     day::Day,
-    id::DeviceId,
+    id::{DeviceId, Hlc},
     import::{ListFormat, ListProblem},
 };
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ pub struct TimetableDraft {
     pub format: ListFormat,
     /// The first day for which it would hold.
     pub from: Day,
-    /// Lessons in the file.
+    /// Lessons or substitutions in the file.
     #[ts(type = "number")]
     pub entries: usize,
     #[ts(type = "number")]
@@ -45,13 +45,58 @@ pub struct TimetableDraft {
 pub enum FileKind {
     /// GPU001: the lessons of a week.
     Plan,
+    /// GPU014: substitutions.
+    Changes,
+    /// GPU002: in which weeks the plan's lessons are held.
+    Weeks,
+    /// GPU009: break duties.
+    Duties,
 }
 
-/// A lesson in a comparison.
+/// `GET /api/timetable/watch`: the folder on the box in which a timetable program leaves its files.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct WatchView {
+    /// Whether this node has such a folder.
+    pub folder: bool,
+    /// What became of each file since the node began.
+    pub files: Vec<WatchedFile>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct WatchedFile {
+    pub name: String,
+    pub kind: FileKind,
+    pub at: Hlc,
+    pub state: WatchedState,
+    #[ts(type = "number")]
+    pub entries: usize,
+    /// The first few.
+    pub problems: Vec<ListProblem>,
+    /// Why it was refused.
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum WatchedState {
+    Applied,
+    /// Said what is known.
+    Same,
+    /// Nothing was changed.
+    Broken,
+    /// Could not be read, or a rule forbade it.
+    Refused,
+}
+
+/// A lesson or a substitution in a comparison.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct TimetableLine {
     /// 1 is Monday.
     pub day: u8,
+    /// Of a substitution.
+    pub date: Option<Day>,
+    /// Of a substitution: what happens, as in `ChangeKind`.
+    pub kind: Option<String>,
     pub period: u8,
     pub classes: String,
     pub teachers: String,

@@ -70,17 +70,21 @@ fn what_is_wrong_is_named_with_line_and_column() {
 
 #[test]
 fn a_draft_says_what_changes_and_which_classes_are_nobodys() {
-    let id: DeviceId = "timetable:1".parse().unwrap();
-    let classes: BTreeSet<String> = ["5a".to_owned()].into();
-    let (first, lessons) = draft(&id, from(), read(GPU001.as_bytes()), &BTreeSet::new(), &classes);
+    let import: DeviceId = "timetable:1".parse().unwrap();
+    let groups: BTreeSet<String> = ["5a".to_owned()].into();
+    let drafted = |text: &str, known: &BTreeSet<Lesson>| {
+        let File { format, lessons, problems } = read(text.as_bytes());
+        let head = (&import, FileKind::Plan, from());
+        (draft(head, (format, problems), (&lessons, known), |one| &one.classes, line, &groups), lessons)
+    };
+    let (first, lessons) = drafted(GPU001, &BTreeSet::new());
     assert_eq!((first.entries, first.added_count, first.removed_count), (5, 5, 0));
     assert_eq!(first.unknown_classes, ["5b"]);
-    let (same, _) = draft(&id, from(), read(GPU001.as_bytes()), &lessons, &classes);
+    let (same, _) = drafted(GPU001, &lessons);
     assert_eq!((same.added_count, same.removed_count), (0, 0));
-    let moved = GPU001.replace("13;5a;TOM;Sp;Halle;2;1", "13;5a;TOM;Sp;Halle;2;2");
-    let (moved, _) = draft(&id, from(), read(moved.as_bytes()), &lessons, &classes);
+    let (moved, _) = drafted(&GPU001.replace("13;5a;TOM;Sp;Halle;2;1", "13;5a;TOM;Sp;Halle;2;2"), &lessons);
     assert_eq!((moved.added_count, moved.removed_count), (2, 1));
-    let (broken, _) = draft(&id, from(), read(b"1;5a\n"), &lessons, &classes);
+    let (broken, _) = drafted("1;5a\n", &lessons);
     assert_eq!((broken.removed_count, broken.problems.len()), (0, 1));
 }
 

@@ -25,6 +25,7 @@ import type {
   Problem,
   RoomId,
   RoomView,
+  ScreenView,
   SessionView,
   SubmitAnswer,
   SubmitRequest,
@@ -34,6 +35,7 @@ import type {
   UploadAnswer,
   UploadProgress,
   UploadRequest,
+  WatchView,
   WeekView,
 } from './types';
 
@@ -259,8 +261,17 @@ export class BoxClient {
     });
   }
 
+  watchedTimetable(): Promise<WatchView> {
+    return this.get('/api/timetable/watch');
+  }
+
   applyTimetable(name: DeviceId): Promise<void> {
     return this.with({ timeoutMs: LIST_TIMEOUT_MS }).post(`/api/timetable/imports/${name}/apply`);
+  }
+
+  /** What the lobby may see, for who knows the secret. */
+  screen(secret: string, day: Day): Promise<ScreenView> {
+    return this.get(`/api/screen/${secret}?day=${day}`);
   }
 
   people(): Promise<PersonView[]> {

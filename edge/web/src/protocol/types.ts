@@ -150,14 +150,45 @@ week_a: Day | null,
 periods: Array<Period>, };
 
 /**
+ * What happens to a lesson. The words for it are the page's.
+ */
+export type ChangeKind = "substitution" | "cancelled" | "supervision" | "special" | "moved_away" | "moved_here" | "swap" | "released" | "partial" | "room" | "break_duty" | "teacher_swap" | "exam" | "no_lesson";
+
+/**
+ * One substitution.
+ */
+export type Substitution = { day: Day, period: number, 
+/**
+ * The program's number of it, and of the lesson that it means; 0: none.
+ */
+number: number, lesson: number, kind: ChangeKind, classes: Array<string>, 
+/**
+ * Who would have taught, and who does.
+ */
+absent: string, teacher: string, subject: string, new_subject: string, rooms: Array<string>, new_rooms: Array<string>, text: string, };
+
+/**
+ * A duty of each week.
+ */
+export type Duty = { 
+/**
+ * 1 is Monday.
+ */
+day: number, 
+/**
+ * The period before which the break is.
+ */
+before: number, area: string, teacher: string, };
+
+/**
  * A piece of an import.
  */
-export type Item = { "type": "lesson" } & Lesson;
+export type Item = { "type": "lesson" } & Lesson | { "type": "change" } & Substitution | { "type": "duty" } & Duty;
 
 /**
  * What the parts of an import are together.
  */
-export type Scope = { "type": "plan", from: Day, until: Day | null, };
+export type Scope = { "type": "plan", from: Day, until: Day | null, } | { "type": "changes", from: Day, } | { "type": "duties" };
 
 /**
  * What kind of exam. Which kinds count is the school's to say.
@@ -223,7 +254,7 @@ text: string,
 /**
  * Not written when there are none: operations from before keep their bytes.
  */
-attachments?: Array<Attachment>, } | { "type": "read.mark", room: RoomId, upto: LogIndex, } | { "type": "conference.open", conference: ConferenceId, room: RoomId, title: string, expected: number | null, } | { "type": "conference.close", conference: ConferenceId, } | { "type": "timetable.settings", settings: Settings, } | { "type": "timetable.part", import: DeviceId, part: number, items: Array<Item>, } | { "type": "timetable.apply", import: DeviceId, parts: number, scope: Scope, } | { "type": "timetable.remove", plan: DeviceId, } | { "type": "timetable.teacher", short: string, account: AccountId | null, } | { "type": "exam.rules", rules: ExamRules, } | { "type": "exam.plan", exam: ExamId, plan: Exam, } | { "type": "exam.change", exam: ExamId, plan: Exam, } | { "type": "exam.cancel", exam: ExamId, };
+attachments?: Array<Attachment>, } | { "type": "read.mark", room: RoomId, upto: LogIndex, } | { "type": "conference.open", conference: ConferenceId, room: RoomId, title: string, expected: number | null, } | { "type": "conference.close", conference: ConferenceId, } | { "type": "timetable.settings", settings: Settings, } | { "type": "timetable.part", import: DeviceId, part: number, items: Array<Item>, } | { "type": "timetable.apply", import: DeviceId, parts: number, scope: Scope, } | { "type": "timetable.remove", plan: DeviceId, } | { "type": "timetable.teacher", short: string, account: AccountId | null, } | { "type": "timetable.day", day: Day, text: string, } | { "type": "timetable.screen", key: BlobHash | null, } | { "type": "timetable.watch", on: boolean, } | { "type": "timetable.edit", plan: DeviceId, remove: Array<Lesson>, add: Array<Lesson>, } | { "type": "timetable.change", remove: Array<Substitution>, add: Array<Substitution>, } | { "type": "exam.rules", rules: ExamRules, } | { "type": "exam.plan", exam: ExamId, plan: Exam, } | { "type": "exam.change", exam: ExamId, plan: Exam, } | { "type": "exam.cancel", exam: ExamId, };
 
 export type RoomKind = "group" | "free" | "direct";
 
@@ -326,15 +357,61 @@ pupils: number,
 blocked: string | null, exams: Array<ExamId>, };
 
 /**
+ * What happens to a lesson, as far as the viewer may see it.
+ */
+export type ChangeView = { kind: ChangeKind, 
+/**
+ * Whether there is a lesson all the same.
+ */
+held: boolean, 
+/**
+ * Only what is other than planned.
+ */
+subject: string | null, teacher: string | null, rooms: Array<string>, text: string, 
+/**
+ * As it was read in; for who may change it.
+ */
+source: Substitution | null, };
+
+/**
+ * A break duty.
+ */
+export type DutyView = { 
+/**
+ * The period before which the break is.
+ */
+before: number, area: string, };
+
+/**
  * A lesson on a day.
  */
 export type LessonView = { period: number, subject: string, classes: Array<string>, 
 /**
  * Names, or short names of whom the school does not know. Empty where they are hidden.
  */
-teachers: Array<string>, rooms: Array<string>, weeks: Weeks, };
+teachers: Array<string>, rooms: Array<string>, weeks: Weeks, 
+/**
+ * Whether the plan has it; if not, it is there by its changes alone.
+ */
+planned: boolean, 
+/**
+ * What is other than planned on this day.
+ */
+changes: Array<ChangeView>, 
+/**
+ * As the plan has it; for who may change it.
+ */
+source: Lesson | null, };
 
-export type DayView = { day: Day, lessons: Array<LessonView>, };
+export type DayView = { day: Day, 
+/**
+ * In a teacher's week.
+ */
+duties: Array<DutyView>, 
+/**
+ * For everybody; empty: none.
+ */
+text: string, lessons: Array<LessonView>, };
 
 /**
  * A week from Monday on.
@@ -355,7 +432,11 @@ days: Array<DayView>, periods: Array<Period>,
 /**
  * Whether a plan holds on any of these days.
  */
-planned: boolean, };
+planned: boolean, 
+/**
+ * The one of the week's last day; for who may change it.
+ */
+plan: DeviceId | null, };
 
 export type TeacherView = { short: string, 
 /**
@@ -378,9 +459,23 @@ classes: Array<string>, teachers: Array<TeacherView>, rooms: Array<string>,
  */
 short: string | null, settings: Settings, may_manage: boolean, 
 /**
+ * Whether an info screen can be found under some secret; for who manages them.
+ */
+has_screen: boolean, 
+/**
+ * Who has switched on the folder of the box; for who manages them.
+ */
+watched_by: string | null, 
+/**
  * For who manages them, the newest first.
  */
 plans: Array<PlanView>, };
+
+export type ScreenRow = { classes: Array<string>, period: number, subject: string, change: ChangeView, };
+
+export type ScreenDay = { day: Day, text: string, rows: Array<ScreenRow>, };
+
+export type ScreenView = { school_name: string, days: Array<ScreenDay>, periods: Array<Period>, };
 
 export type Problem = { 
 /**
@@ -698,16 +793,24 @@ export type PasswordRequest = { old: string, new: string, };
 /**
  * Which of the program's files it is.
  */
-export type FileKind = "plan";
+export type FileKind = "plan" | "changes" | "weeks" | "duties";
 
 /**
- * A lesson in a comparison.
+ * A lesson or a substitution in a comparison.
  */
 export type TimetableLine = { 
 /**
  * 1 is Monday.
  */
-day: number, period: number, classes: string, teachers: string, subject: string, rooms: string, };
+day: number, 
+/**
+ * Of a substitution.
+ */
+date: Day | null, 
+/**
+ * Of a substitution: what happens, as in `ChangeKind`.
+ */
+kind: string | null, period: number, classes: string, teachers: string, subject: string, rooms: string, };
 
 /**
  * `POST /api/timetable/imports?kind=`: what the file would change. The body is the file as it is.
@@ -722,7 +825,7 @@ import: DeviceId, kind: FileKind, format: ListFormat,
  */
 from: Day, 
 /**
- * Lessons in the file.
+ * Lessons or substitutions in the file.
  */
 entries: number, added_count: number, removed_count: number, 
 /**
@@ -738,10 +841,35 @@ unknown_classes: Array<string>,
  */
 problems: Array<ListProblem>, };
 
+export type WatchedState = "applied" | "same" | "broken" | "refused";
+
+export type WatchedFile = { name: string, kind: FileKind, at: Hlc, state: WatchedState, entries: number, 
+/**
+ * The first few.
+ */
+problems: Array<ListProblem>, 
+/**
+ * Why it was refused.
+ */
+reason: string, };
+
+/**
+ * `GET /api/timetable/watch`: the folder on the box in which a timetable program leaves its files.
+ */
+export type WatchView = { 
+/**
+ * Whether this node has such a folder.
+ */
+folder: boolean, 
+/**
+ * What became of each file since the node began.
+ */
+files: Array<WatchedFile>, };
+
 /**
  * Server -> browser. `R`, `M`, `C` are `school::{RoomView, MessageView, ConferenceView}`.
  */
-export type Event<R, M, C> = { "type": "hello", head: LogIndex, marks: DeviceMarks | null, core_online: boolean, } | { "type": "message", head: LogIndex, message: M, } | { "type": "room", head: LogIndex, room: R, } | { "type": "room_gone", head: LogIndex, room: RoomId, } | { "type": "read", head: LogIndex, room: RoomId, account: AccountId, upto: LogIndex, } | { "type": "conference", head: LogIndex, conference: C, } | { "type": "timetable", head: LogIndex, } | { "type": "exams", head: LogIndex, } | { "type": "marks", marks: DeviceMarks, } | { "type": "rejected", seq: Seq, reason: string, } | { "type": "core", online: boolean, } | { "type": "reload", head: LogIndex, } | { "type": "pong", head: LogIndex, } | { "type": "session_ended" };
+export type Event<R, M, C> = { "type": "hello", head: LogIndex, marks: DeviceMarks | null, core_online: boolean, } | { "type": "message", head: LogIndex, message: M, } | { "type": "room", head: LogIndex, room: R, } | { "type": "room_gone", head: LogIndex, room: RoomId, } | { "type": "read", head: LogIndex, room: RoomId, account: AccountId, upto: LogIndex, } | { "type": "conference", head: LogIndex, conference: C, } | { "type": "timetable", head: LogIndex, } | { "type": "exams", head: LogIndex, } | { "type": "substituted", head: LogIndex, days: Array<Day>, } | { "type": "marks", marks: DeviceMarks, } | { "type": "rejected", seq: Seq, reason: string, } | { "type": "core", online: boolean, } | { "type": "reload", head: LogIndex, } | { "type": "pong", head: LogIndex, } | { "type": "session_ended" };
 
 /**
  * Browser -> server.

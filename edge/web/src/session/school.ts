@@ -12,6 +12,7 @@ import {
   type Body,
   type ConferenceId,
   type ConferenceView,
+  type Day,
   type DeviceId,
   type DeviceMarks,
   type GroupView,
@@ -36,6 +37,8 @@ const TIMELINES_MAX = 20;
 /** How long somebody waits for a node's first word on what was just written, and how often it is looked for. */
 const ANSWER_MAX_MS = 3_000;
 const ANSWER_LOOK_MS = 50;
+/** Days of changes that are told at a time. */
+const DAYS_TOLD_MAX = 30;
 
 export interface SchoolOptions {
   view: SessionView;
@@ -61,6 +64,7 @@ export class School {
   private readonly examsCell = new Cell(0);
   /** What somebody waits for the answer to: its refusal is told there. */
   private readonly attempts = new Set<string>();
+  private readonly substitutedCell = new Cell<readonly Day[]>([]);
   private readonly lastRefused = new Cell<RefusedEntry | null>(null);
   private greeted = false;
   private greeting: DeviceMarks | null = null;
@@ -139,6 +143,15 @@ export class School {
   /** The same of the exam plan. */
   get exams(): Readable<number> {
     return this.examsCell;
+  }
+
+  /** Days on which something of one's own is other than it was; until they were looked at. */
+  get substituted(): Readable<readonly Day[]> {
+    return this.substitutedCell;
+  }
+
+  sawTimetable(): void {
+    if (this.substitutedCell.value.length > 0) this.substitutedCell.set([]);
   }
 
   get refusal(): Readable<RefusedEntry | null> {
@@ -278,11 +291,12 @@ export class School {
   }
 
   /** Something that waits for no line: it is done now, or the reason why not is thrown. Not kept, not tried again. */
-  async now(body: Body): Promise<void> {
-    const operations = [{ seq: 1, at: hlcTick(0, Date.now()), body }];
+  async now(...bodies: Body[]): Promise<void> {
+    const at = hlcTick(0, Date.now());
+    const operations = bodies.map((body, i) => ({ seq: i + 1, at, body }));
     const account = this.me.account;
     const answer = await this.route.once((box) => box.submit({ account, device: randomName(), operations }));
-    const reason = answer.results[0]?.reason;
+    const reason = answer.results.find(({ state }) => state === 'refused')?.reason;
     if (reason !== undefined) throw new ProblemError({ code: reason, status: 409, title: '' });
   }
 
@@ -321,6 +335,9 @@ export class School {
         break;
       case 'exams':
         this.examsCell.update((count) => count + 1);
+        break;
+      case 'substituted':
+        this.substitutedCell.update((days) => [...new Set([...days, ...event.days])].sort().slice(0, DAYS_TOLD_MAX));
         break;
       case 'room_gone':
         this.timelines.delete(event.room);

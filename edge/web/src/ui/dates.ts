@@ -36,6 +36,12 @@ export function longDay(ms: number): string {
   return format({ weekday: 'long', day: 'numeric', month: 'long' }).format(ms);
 }
 
+/** `Di, 1.12.`, of a day of the calendar (`2026-12-01`). */
+export function shortDay(day: string): string {
+  const [year = 0, month = 1, date = 1] = day.split('-').map(Number);
+  return format({ weekday: 'short', day: 'numeric', month: 'numeric' }).format(new Date(year, month - 1, date));
+}
+
 /** Between the messages of two days. */
 export function dayTitle(hlc: number): string {
   const ms = hlcMs(hlc);

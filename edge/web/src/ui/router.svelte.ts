@@ -9,10 +9,13 @@ export type Place =
   | { at: 'timetable'; page: 'week' | 'manage' }
   | { at: 'exams' }
   | { at: 'conference'; conference: string }
+  /** Of the lobby: nobody signs in for it. */
+  | { at: 'screen'; secret: string }
   | { at: 'unknown' };
 
 const ID = '([A-Za-z0-9_:-]{1,64})';
 const ROOM = new RegExp(`^/messages/${ID}$`);
+const SCREEN = new RegExp(`^/screen/${ID}$`);
 const CONFERENCE = new RegExp(`^/conference/${ID}$`);
 
 export function parse(path: string): Place {
@@ -27,6 +30,8 @@ export function parse(path: string): Place {
   if (clean === '/timetable/manage') return { at: 'timetable', page: 'manage' };
   const room = ROOM.exec(clean)?.[1];
   if (room) return { at: 'messages', room };
+  const secret = SCREEN.exec(clean)?.[1];
+  if (secret) return { at: 'screen', secret };
   const conference = CONFERENCE.exec(clean)?.[1];
   if (conference) return { at: 'conference', conference };
   return { at: 'unknown' };

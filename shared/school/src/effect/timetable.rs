@@ -2,6 +2,10 @@
 //!
 //! A plan comes in parts, as an import of people does. It is laid over those from before, and taken away again to undo it.
 
+mod changes;
+
+pub use changes::{change, of_days, say, show};
+
 use crate::{
     apply::Change,
     key::{
@@ -11,14 +15,14 @@ use crate::{
     op::{Actor, IMPORT_PARTS_MAX, PART_CHANGES_MAX},
     record::{
         self,
-        timetable::{Kept, Plan, Roster, Teacher},
+        timetable::{Duties, Kept, Plan, Roster, Teacher, Watch},
     },
     reject::Reject,
     rule::{self, Acting},
     store::{Kv, KvMut},
-    timetable::{self, Item, Lesson, Scope, Settings, class_key},
+    timetable::{self, Item, Lesson, Scope, Settings, class_key, duties::DUTIES_MAX},
 };
-use schulhof_wire::{AccountId, DeviceId, Hlc};
+use schulhof_wire::{AccountId, Day, DeviceId, Hlc};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Plans that are kept; one more forgets the oldest.
@@ -76,32 +80,36 @@ pub fn apply(
     acting.manages()?;
     order.scope.check()?;
     let items = kept(store, order)?;
+    match order.scope {
+        Scope::Plan { from, until } => plan(store, order, (from, until), items)?,
+        Scope::Changes { from } => changes::replace(store, order.at, from, items, changes)?,
+        Scope::Duties => duties(store, items)?,
+    }
+    delete_all(store, &keys::parts());
+    changes.push(Change::Timetable);
+    Ok(())
+}
+
+/// Lays a plan over those from before.
+fn plan(
+    store: &mut impl KvMut,
+    order: &Order<'_>,
+    (from, until): (Day, Option<Day>),
+    items: Vec<Item>,
+) -> Result<(), Reject> {
     let plans = plans(store);
     if plans.iter().any(|plan| plan.name == *order.import) {
         return Err(Reject::IdTaken);
     }
-    match order.scope {
-        Scope::Plan { from, until } => {
-            let lessons = timetable::lessons(items)?;
-            delete_all(store, &keys::parts());
-            let number = plans.last().map_or(1, |newest| newest.number + 1);
-            let plan = Plan {
-                number,
-                name: order.import.clone(),
-                from,
-                until,
-                at: order.at,
-                by: order.by.clone(),
-                lessons: lessons.len() as u32,
-            };
-            write(store, &plan, &lessons);
-            let surplus = (plans.len() + 1).saturating_sub(PLANS_MAX);
-            for old in &plans[..surplus] {
-                forget(store, old.number);
-            }
-        }
+    let lessons = timetable::lessons(items)?;
+    let number = plans.last().map_or(1, |newest| newest.number + 1);
+    let (name, by) = (order.import.clone(), order.by.clone());
+    let plan = Plan { number, name, from, until, at: order.at, by, lessons: lessons.len() as u32 };
+    write(store, &plan, &lessons);
+    let surplus = (plans.len() + 1).saturating_sub(PLANS_MAX);
+    for old in &plans[..surplus] {
+        forget(store, old.number);
     }
-    changes.push(Change::Timetable);
     Ok(())
 }
 
@@ -144,6 +152,74 @@ fn write(store: &mut impl KvMut, plan: &Plan, lessons: &BTreeSet<Lesson>) {
     for ((of, name), roster) in rosters {
         record::save(store, &keys::roster(plan.number, of, &name), &roster);
     }
+}
+
+/// Puts break duties in the place of all that were known.
+fn duties(store: &mut impl KvMut, items: Vec<Item>) -> Result<(), Reject> {
+    let mut duties = BTreeSet::new();
+    for item in items {
+        let Item::Duty(duty) = item else { return Err(Reject::BadTimetable) };
+        duty.check()?;
+        duties.insert(duty);
+    }
+    if duties.len() > DUTIES_MAX {
+        return Err(Reject::BadTimetable);
+    }
+    record::save(store, keys::DUTIES, &Duties(duties.into_iter().collect()));
+    Ok(())
+}
+
+/// By hand: what goes, and what comes.
+pub struct Edit<'a, T> {
+    pub remove: &'a [T],
+    pub add: &'a [T],
+}
+
+/// Changes a plan. Taking away what is not there is no error: two people may do it at the same time.
+pub fn edit(
+    store: &mut impl KvMut,
+    acting: &Acting,
+    plan: &DeviceId,
+    edit: &Edit<'_, Lesson>,
+    changes: &mut Vec<Change>,
+) -> Result<(), Reject> {
+    acting.manages()?;
+    let mut known = plans(store).into_iter().find(|known| known.name == *plan).ok_or(Reject::UnknownPlan)?;
+    let mut lessons = lessons_of(store, known.number);
+    for lesson in edit.remove {
+        lessons.remove(lesson);
+    }
+    lessons.extend(edit.add.iter().cloned());
+    let lessons = timetable::lessons(lessons.into_iter().map(Item::Lesson).collect())?;
+    known.lessons = lessons.len() as u32;
+    forget(store, known.number);
+    write(store, &known, &lessons);
+    changes.push(Change::Timetable);
+    Ok(())
+}
+
+/// All lessons of a plan.
+pub fn lessons_of(store: &(impl Kv + ?Sized), number: u32) -> BTreeSet<Lesson> {
+    let (from, to) = keys::rosters_of(number);
+    let mut lessons = BTreeSet::new();
+    store.scan(&from, &to, false, &mut |_, value| {
+        let Roster { lessons: of, .. } = record::decode(value);
+        lessons.extend(of);
+        true
+    });
+    lessons
+}
+
+/// Files in a box's folder are applied in the name of who says so, or not at all.
+pub fn watch(store: &mut impl KvMut, acting: &Acting, on: bool) -> Result<(), Reject> {
+    acting.manages()?;
+    let (account, _) = acting.person()?;
+    if on {
+        record::save(store, keys::WATCH, &Watch(account.clone()));
+    } else {
+        store.delete(keys::WATCH);
+    }
+    Ok(())
 }
 
 /// Takes a plan away: what was under it holds again.

@@ -1,13 +1,20 @@
 //! Keys of the timetable: all begin with `T` and a letter of their own.
 
 use super::Range;
-use schulhof_wire::DeviceId;
+use schulhof_wire::{Day, DeviceId};
 
 pub const SETTINGS: &[u8] = b"Ts";
 const PARTS: &[u8] = b"Tp";
 const PLANS: &[u8] = b"Tn";
 const ROSTERS: &[u8] = b"Tl";
 const TEACHERS: &[u8] = b"Tt";
+const DAYS: &[u8] = b"Td";
+const TEXTS: &[u8] = b"Tx";
+pub const DUTIES: &[u8] = b"Tb";
+/// In whose name a box applies what is in its folder.
+pub const WATCH: &[u8] = b"Tw";
+/// Hash of the secret in the info screen's address.
+pub const SCREEN: &[u8] = b"Tk";
 
 /// Of whom lessons are kept together. Written into keys: never renumbered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,11 +91,41 @@ pub fn teacher_short(key: &[u8]) -> String {
     String::from_utf8_lossy(key.get(TEACHERS.len()..).unwrap_or_default()).into_owned()
 }
 
+/// The substitutions of a day.
+pub fn day(day: Day) -> Vec<u8> {
+    [DAYS, &day.number().to_be_bytes()].concat()
+}
+
+pub fn days_from(from: Day) -> Range {
+    (day(from), under(DAYS).1)
+}
+
+pub fn days_before(before: Day) -> Range {
+    (under(DAYS).0, day(before))
+}
+
+/// The day in its key.
+pub fn day_of(key: &[u8]) -> Day {
+    let number = key.get(2..6).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes);
+    Day::from_number(number)
+}
+
+pub fn text(day: Day) -> Vec<u8> {
+    [TEXTS, &day.number().to_be_bytes()].concat()
+}
+
+pub fn texts_before(before: Day) -> Range {
+    (under(TEXTS).0, text(before))
+}
+
 /// What a key of the timetable holds, for the export.
 pub enum Holds {
     Plan,
     Roster(Of),
     Teacher,
+    Changes,
+    Text,
+    Duties,
 }
 
 pub fn holds(key: &[u8]) -> Option<Holds> {
@@ -99,6 +136,9 @@ pub fn holds(key: &[u8]) -> Option<Holds> {
             Of::ALL.into_iter().find(|known| *known as u8 == *of).map(Holds::Roster)
         }
         TEACHERS => Some(Holds::Teacher),
+        DAYS => Some(Holds::Changes),
+        DUTIES => Some(Holds::Duties),
+        TEXTS => Some(Holds::Text),
         _ => None,
     }
 }

@@ -3,9 +3,9 @@
 use super::Record;
 use crate::{
     op::Actor,
-    timetable::{Lesson, Settings},
+    timetable::{Lesson, Settings, changes::Substitution, duties::Duty},
 };
-use schulhof_wire::{AccountId, Day, DeviceId, Hlc};
+use schulhof_wire::{AccountId, BlobHash, Day, DeviceId, Hlc};
 use serde::{Deserialize, Serialize};
 
 /// A part of an import, kept aside; in JSON, as in the log.
@@ -45,6 +45,30 @@ pub struct Roster {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Teacher(pub AccountId);
 
+/// The substitutions of a day, in order.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DayChanges(pub Vec<Substitution>);
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DayText(pub String);
+
+/// BLAKE3 of the secret in the info screen's address.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Screen(pub BlobHash);
+
+/// All break duties, in order.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Duties(pub Vec<Duty>);
+
+/// Who has switched the folder on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Watch(pub AccountId);
+
+impl Record for Duties {}
+impl Record for Watch {}
+impl Record for DayChanges {}
+impl Record for DayText {}
+impl Record for Screen {}
 impl Record for Settings {}
 impl Record for Kept {}
 impl Record for Plan {}

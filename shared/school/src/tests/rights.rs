@@ -2,7 +2,7 @@
 
 use super::{HASH, Town, exam::exam, id, ids, timetable::plan_from};
 use crate::{Body, GroupKind, PeopleChange, Reject, Role, exam::Rules, timetable::Settings};
-use schulhof_wire::LogIndex;
+use schulhof_wire::{Day, LogIndex};
 use std::collections::BTreeSet;
 
 /// In this order in each row: the operator, an admin, a teacher of the class 5a, a teacher who is in no room, a pupil of 5a, a
@@ -42,6 +42,12 @@ const MATRIX: &[(&str, &str)] = &[
     ("timetable.remove", "YYNNNN"),
     // Tina of herself.
     ("timetable.teacher", "YYYNNN"),
+    ("timetable.day", "YYNNNN"),
+    ("timetable.screen", "YYNNNN"),
+    // In somebody's name.
+    ("timetable.watch", "NYNNNN"),
+    ("timetable.edit", "YYNNNN"),
+    ("timetable.change", "YYNNNN"),
 ];
 
 fn town() -> Town {
@@ -101,6 +107,11 @@ fn examples() -> Vec<Body> {
         Body::TimetableApply { import: id("t2"), parts: 1, scope: plan_from("2026-08-01") },
         Body::TimetableRemove { plan: id("t1") },
         Body::TimetableTeacher { short: "TIN".into(), account: Some(id("tina")) },
+        Body::TimetableDay { day: Day::FIRST, text: "Wandertag".into() },
+        Body::TimetableScreen { key: None },
+        Body::TimetableWatch { on: true },
+        Body::TimetableEdit { plan: id("t1"), remove: Vec::new(), add: Vec::new() },
+        Body::TimetableChange { remove: Vec::new(), add: Vec::new() },
     ]
 }
 

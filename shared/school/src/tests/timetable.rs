@@ -1,3 +1,8 @@
+mod by_hand;
+mod changes;
+
+pub use changes::substitution;
+
 use super::{Town, id};
 use crate::{
     Body, GroupKind, Reject, Role,

@@ -222,7 +222,9 @@ pub fn members(store: &(impl Kv + ?Sized), room: &RoomId) -> Vec<AccountId> {
 pub fn audience(store: &(impl Kv + ?Sized), change: &Change) -> Vec<AccountId> {
     match change {
         Change::Message { room, .. } | Change::Room { room } => members(store, room),
-        Change::RoomGone { account, .. } | Change::Account { account } => vec![account.clone()],
+        Change::RoomGone { account, .. } | Change::Account { account } | Change::Substituted { account, .. } => {
+            vec![account.clone()]
+        }
         Change::Timetable | Change::Exams => record::ids(store, &key::accounts()),
         Change::Read { room, account, .. } => match record::load::<Room>(store, &key::room(room)) {
             Some(known) if known.members <= READ_TOLD_MEMBERS_MAX => members(store, room),

@@ -3,23 +3,32 @@
 //! Everybody sees the own week; staff see those of all classes, teachers and rooms. What pupils must not see is left out here and
 //! not in a page. A week reads the lessons of the one whom it is of, never the whole plan.
 
+mod changes;
+mod screen;
+
+pub use changes::ChangeView;
+pub use screen::{ScreenDay, ScreenRow, ScreenView, screen};
+
 use super::AccountView;
 use crate::{
-    effect::timetable::{plans, teachers},
+    effect::timetable::{lessons_of as all_lessons, of_days, plans, teachers},
     key::timetable::{self as keys, Of},
-    op::{Actor, GroupKind},
+    op::{Actor, GroupKind, Role},
     record::{
         self,
-        timetable::{Plan, Roster},
+        timetable::{DayChanges, DayText, Duties, Plan, Roster, Screen, Watch},
     },
     reject::Reject,
     rule,
     store::Kv,
-    timetable::{Lesson, Period, Settings, Weeks, class_key},
+    timetable::{Lesson, Period, Settings, Weeks, changes::Substitution, class_key, duties::Duty},
 };
 use schulhof_wire::{AccountId, Day, DeviceId, Hlc};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
 use ts_rs::TS;
 
 /// Whose week it is.
@@ -45,12 +54,26 @@ pub struct WeekView {
     pub periods: Vec<Period>,
     /// Whether a plan holds on any of these days.
     pub planned: bool,
+    /// The one of the week's last day; for who may change it.
+    pub plan: Option<DeviceId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct DayView {
     pub day: Day,
+    /// In a teacher's week.
+    pub duties: Vec<DutyView>,
+    /// For everybody; empty: none.
+    pub text: String,
     pub lessons: Vec<LessonView>,
+}
+
+/// A break duty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct DutyView {
+    /// The period before which the break is.
+    pub before: u8,
+    pub area: String,
 }
 
 /// A lesson on a day.
@@ -63,6 +86,12 @@ pub struct LessonView {
     pub teachers: Vec<String>,
     pub rooms: Vec<String>,
     pub weeks: Weeks,
+    /// Whether the plan has it; if not, it is there by its changes alone.
+    pub planned: bool,
+    /// What is other than planned on this day.
+    pub changes: Vec<ChangeView>,
+    /// As the plan has it; for who may change it.
+    pub source: Option<Lesson>,
 }
 
 /// What there is to look at.
@@ -76,6 +105,10 @@ pub struct TimetableView {
     pub short: Option<String>,
     pub settings: Settings,
     pub may_manage: bool,
+    /// Whether an info screen can be found under some secret; for who manages them.
+    pub has_screen: bool,
+    /// Who has switched on the folder of the box; for who manages them.
+    pub watched_by: Option<String>,
     /// For who manages them, the newest first.
     pub plans: Vec<PlanView>,
 }
@@ -123,34 +156,87 @@ pub fn week(store: &(impl Kv + ?Sized), viewer: &AccountId, whose: &Whose, day: 
     let hidden = settings.teachers_hidden && !staff;
     let monday = day.monday();
     let week = settings.week(monday);
-    let mut names: BTreeMap<String, String> = BTreeMap::new();
-    let mut name_of = |short: &String| {
-        let name = || calls.get(short).and_then(|account| super::account(store, account)).map(|known| known.name);
-        names.entry(short.clone()).or_insert_with(|| name().unwrap_or_else(|| short.clone())).clone()
-    };
+    let people = Names { store, calls: &calls, hidden, known: RefCell::default() };
     let mut read: BTreeMap<u32, BTreeSet<Lesson>> = BTreeMap::new();
+    let duties = duties(store);
+    let may_manage = viewing.role == Role::Admin;
     let mut days = Vec::new();
     let mut planned = false;
     for day in (0..7).map(|n| monday.plus(n)) {
-        let mut lessons = Vec::new();
+        let mut held: Vec<&Lesson> = Vec::new();
         if let Some(plan) = plan_of(&plans, day) {
             planned = true;
             let all = read.entry(plan.number).or_insert_with(|| lessons_of(store, plan.number, &rosters));
-            lessons.extend(all.iter().filter(|lesson| lesson.is_held(day, week)).map(|lesson| LessonView {
-                period: lesson.period,
-                subject: lesson.subject.clone(),
-                classes: lesson.classes.clone(),
-                teachers: if hidden { Vec::new() } else { lesson.teachers.iter().map(&mut name_of).collect() },
-                rooms: lesson.rooms.clone(),
-                weeks: lesson.weeks,
-            }));
+            held = all.iter().filter(|lesson| lesson.is_held(day, week)).collect();
         }
-        if day.weekday() <= 5 || !lessons.is_empty() {
-            days.push(DayView { day, lessons });
+        let substitutions = substitutions(store, day);
+        let lessons = changes::lay(&people, &held, &substitutions, &rosters, (staff, may_manage));
+        planned |= !lessons.is_empty();
+        let text = text_of(store, day);
+        if day.weekday() <= 5 || !lessons.is_empty() || !text.is_empty() {
+            days.push(DayView { day, duties: duties_of(&duties, &rosters, day), text, lessons });
         }
     }
     let names = rosters.into_iter().map(|(_, _, name)| name).filter(|name| !name.is_empty()).collect();
-    Ok(WeekView { monday, week, names, days, periods: settings.periods, planned })
+    let plan = plan_of(&plans, monday.plus(6)).filter(|_| may_manage).map(|plan| plan.name.clone());
+    Ok(WeekView { monday, week, names, days, periods: settings.periods, planned, plan })
+}
+
+fn substitutions(store: &(impl Kv + ?Sized), day: Day) -> Vec<Substitution> {
+    record::load(store, &keys::day(day)).map_or_else(Vec::new, |DayChanges(changes)| changes)
+}
+
+/// All break duties.
+pub fn duties(store: &(impl Kv + ?Sized)) -> BTreeSet<Duty> {
+    record::load(store, keys::DUTIES).map_or_else(BTreeSet::new, |Duties(duties)| duties.into_iter().collect())
+}
+
+fn duties_of(duties: &BTreeSet<Duty>, rosters: &Rosters, day: Day) -> Vec<DutyView> {
+    let mine = |duty: &&Duty| {
+        let teacher = |(of, key, _): &(Of, String, String)| *of == Of::Teacher && *key == duty.teacher;
+        duty.day == day.weekday() && rosters.iter().any(teacher)
+    };
+    duties.iter().filter(mine).map(|duty| DutyView { before: duty.before, area: duty.area.clone() }).collect()
+}
+
+/// In whose name a box applies what is in its folder.
+pub fn watcher(store: &(impl Kv + ?Sized)) -> Option<AccountId> {
+    record::load(store, keys::WATCH).map(|Watch(account)| account)
+}
+
+/// When the next plan after a day begins.
+pub fn next_plan(store: &(impl Kv + ?Sized), day: Day) -> Option<Day> {
+    plans(store).iter().map(|plan| plan.from).filter(|from| *from > day).min()
+}
+
+fn text_of(store: &(impl Kv + ?Sized), day: Day) -> String {
+    record::load(store, &keys::text(day)).map_or_else(String::new, |DayText(text)| text)
+}
+
+/// What short names are called towards a viewer.
+struct Names<'a, S: ?Sized> {
+    store: &'a S,
+    calls: &'a BTreeMap<String, AccountId>,
+    /// Not at all.
+    hidden: bool,
+    known: RefCell<BTreeMap<String, String>>,
+}
+
+impl<S: Kv + ?Sized> Names<'_, S> {
+    fn of(&self, short: &str) -> Option<String> {
+        if self.hidden || short.is_empty() {
+            return None;
+        }
+        let name = || {
+            let account = self.calls.get(short).and_then(|account| super::account(self.store, account));
+            account.map_or_else(|| short.to_owned(), |account| account.name)
+        };
+        Some(self.known.borrow_mut().entry(short.to_owned()).or_insert_with(name).clone())
+    }
+
+    fn all(&self, shorts: &[String]) -> Vec<String> {
+        shorts.iter().filter_map(|short| self.of(short)).collect()
+    }
 }
 
 /// Kind, key and name of whose lessons are asked for, if the viewer may see them.
@@ -224,6 +310,12 @@ pub fn timetable(store: &(impl Kv + ?Sized), viewer: &AccountId, day: Day) -> Re
             }
         }
     }
+    // Classes that have no lessons yet can be given some.
+    let own = super::groups(store, viewer).into_iter().filter(|group| may_manage && group.kind == GroupKind::Class);
+    for group in own {
+        let classes = names.entry(Of::Class).or_default();
+        classes.entry(class_key(&group.name)).or_insert(group.name);
+    }
     let mut take = |of| names.remove(&of).unwrap_or_default();
     let shorts: BTreeSet<String> =
         take(Of::Teacher).into_keys().chain(if staff { calls.keys().cloned().collect() } else { Vec::new() }).collect();
@@ -240,6 +332,8 @@ pub fn timetable(store: &(impl Kv + ?Sized), viewer: &AccountId, day: Day) -> Re
         short,
         settings: settings(store),
         may_manage,
+        has_screen: may_manage && record::load::<Screen>(store, keys::SCREEN).is_some(),
+        watched_by: watcher(store).filter(|_| may_manage).and_then(|by| super::account(store, &by)).map(|by| by.name),
         plans: if may_manage { plans.iter().rev().map(|plan| plan_view(store, plan)).collect() } else { Vec::new() },
     })
 }
@@ -273,15 +367,12 @@ fn plan_view(store: &(impl Kv + ?Sized), plan: &Plan) -> PlanView {
 /// All lessons of the plan that holds on a day: for comparing with a file.
 pub fn planned(store: &(impl Kv + ?Sized), day: Day) -> BTreeSet<Lesson> {
     let plans = plans(store);
-    let Some(plan) = plan_of(&plans, day) else { return BTreeSet::new() };
-    let (from, to) = keys::rosters_of(plan.number);
-    let mut lessons = BTreeSet::new();
-    store.scan(&from, &to, false, &mut |_, value| {
-        let Roster { lessons: of, .. } = record::decode(value);
-        lessons.extend(of);
-        true
-    });
-    lessons
+    plan_of(&plans, day).map_or_else(BTreeSet::new, |plan| all_lessons(store, plan.number))
+}
+
+/// All substitutions from a day on: for comparing with a file.
+pub fn substituted(store: &(impl Kv + ?Sized), from: Day) -> BTreeSet<Substitution> {
+    of_days(store, from).into_values().flatten().collect()
 }
 
 /// Keys of the classes that somebody could be in.

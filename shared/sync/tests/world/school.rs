@@ -4,11 +4,17 @@ use super::Core;
 use schulhof_school::{
     Actor, Body, GroupKind, MemoryKv, Operation, PeopleChange, Role,
     exam::{Exam, Kind, Over, Rules},
-    timetable::{Item, Lesson, Scope, Settings, Weeks},
+    timetable::{
+        Item, Lesson, Scope, Settings, Weeks,
+        changes::{Kind as Happens, Substitution},
+        duties::Duty,
+    },
     view,
 };
 use schulhof_testkit::Rng;
-use schulhof_wire::{AccountId, Day, DeviceId, GroupId, Hlc, LogIndex, RoomId, SchoolId, Seq, node::EncodedOperation};
+use schulhof_wire::{
+    AccountId, BlobHash, Day, DeviceId, GroupId, Hlc, LogIndex, RoomId, SchoolId, Seq, node::EncodedOperation,
+};
 use std::collections::BTreeMap;
 
 pub const PEOPLE: [(&str, Role); 6] = [
@@ -125,9 +131,55 @@ fn some_lesson(rng: &mut Rng) -> Item {
     })
 }
 
+fn some_substitution(rng: &mut Rng) -> Item {
+    Item::Change(Substitution {
+        day: Day::FIRST.plus(200 + rng.below(300) as i32),
+        period: rng.below(9) as u8,
+        number: rng.below(50) as u32,
+        lesson: rng.below(3) as u32,
+        kind: [Happens::Cancelled, Happens::Room, Happens::BreakDuty][rng.index(3)],
+        classes: vec![["5a", "Q1"][rng.index(2)].into()],
+        absent: ["TI", ""][rng.index(2)].into(),
+        teacher: ["TO", ""][rng.index(2)].into(),
+        subject: "M".into(),
+        new_subject: String::new(),
+        rooms: vec![],
+        new_rooms: vec!["Halle".into()],
+        text: String::new(),
+    })
+}
+
 fn some_timetable(rng: &mut Rng) -> Body {
     let from = Day::FIRST.plus(rng.below(400) as i32);
-    match rng.below(8) {
+    match rng.below(16) {
+        12 => Body::TimetableWatch { on: rng.chance(2, 3) },
+        13 => {
+            let (remove, add) = (vec![some_lesson(rng)], vec![some_lesson(rng)]);
+            let only = |item| if let Item::Lesson(lesson) = item { Some(lesson) } else { None };
+            let lessons = |items: Vec<Item>| items.into_iter().filter_map(only).collect();
+            Body::TimetableEdit { plan: some_plan(rng), remove: lessons(remove), add: lessons(add) }
+        }
+        14 => {
+            let only = |item| if let Item::Change(change) = item { Some(change) } else { None };
+            let (remove, add) = (only(some_substitution(rng)), only(some_substitution(rng)));
+            Body::TimetableChange { remove: remove.into_iter().collect(), add: add.into_iter().collect() }
+        }
+        15 => {
+            let (import, area) = (some_plan(rng), ["Hof", "Flur"][rng.index(2)].into());
+            let duty = Duty { day: 1, before: 3, area, teacher: "TI".into() };
+            if rng.chance(1, 2) {
+                Body::TimetablePart { import, part: 0, items: vec![Item::Duty(duty)] }
+            } else {
+                Body::TimetableApply { import, parts: 1, scope: Scope::Duties }
+            }
+        }
+        8 => Body::TimetableDay { day: from, text: ["", "Wandertag"][rng.index(2)].into() },
+        9 => Body::TimetableScreen { key: rng.chance(1, 2).then_some(BlobHash([rng.below(9) as u8; 32])) },
+        10 => Body::TimetableApply { import: some_plan(rng), parts: 1, scope: Scope::Changes { from } },
+        11 => {
+            let items = (0..rng.below(4)).map(|_| some_substitution(rng)).collect();
+            Body::TimetablePart { import: some_plan(rng), part: 0, items }
+        }
         0 => {
             let week_a = rng.chance(1, 2).then_some(from);
             Body::TimetableSettings {

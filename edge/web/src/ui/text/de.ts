@@ -17,7 +17,7 @@ export const de = {
     boxLoading: 'Die Schulbox lädt gerade den Stand der Schule. Die Seite öffnet sich von selbst, sobald sie fertig ist.',
     starting: 'Die Schulbox antwortet noch nicht. Die Seite öffnet sich von selbst, sobald sie wieder da ist.',
   },
-  nav: { label: 'Hauptbereiche', home: 'Start', messages: 'Nachrichten', people: 'Personen', timetable: 'Stundenplan', exams: 'Arbeiten', unread: (n: number) => `${number(n)} ungelesen` },
+  nav: { label: 'Hauptbereiche', home: 'Start', messages: 'Nachrichten', people: 'Personen', timetable: 'Stundenplan', changed: (days: string) => `Änderung im Stundenplan: ${days}`, changes: 'mit Änderungen', exams: 'Arbeiten', unread: (n: number) => `${number(n)} ungelesen` },
   banner: {
     cloudTitle: 'Internet gestört',
     cloud: 'Unterricht in der Schule läuft weiter; Änderungen werden später übertragen.',

@@ -18,7 +18,7 @@ export const en: Text = {
     boxLoading: 'The school box is loading the state of the school. This page opens by itself as soon as it is ready.',
     starting: 'The school box does not answer yet. This page opens by itself as soon as it is back.',
   },
-  nav: { label: 'Main areas', home: 'Home', messages: 'Messages', people: 'People', timetable: 'Timetable', exams: 'Exams', unread: (n) => `${number(n)} unread` },
+  nav: { label: 'Main areas', home: 'Home', messages: 'Messages', people: 'People', timetable: 'Timetable', changed: (days) => `Change in the timetable: ${days}`, changes: 'with changes', exams: 'Exams', unread: (n) => `${number(n)} unread` },
   banner: {
     cloudTitle: 'Internet disrupted',
     cloud: 'Lessons in the school go on; changes will be transferred later.',

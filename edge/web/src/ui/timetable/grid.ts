@@ -9,12 +9,15 @@ export interface Row {
   pause: number;
 }
 
-/** A gap between two bells that counts as a break. */
-const PAUSE_MIN = 5;
+/** `timetable::PERIOD_MAX` */
+const PERIOD_MAX = 30;
+/** Minutes between two bells that count as a break. */
+const PAUSE_MIN = 10;
 
 /** From the first period to the last that anything is in; the school's bells up to there. */
-export function rowsOf({ days, periods }: WeekView): Row[] {
-  const used = days.flatMap((day) => day.lessons.map((lesson) => lesson.period));
+export function rowsOf({ days, periods }: WeekView, further = false): Row[] {
+  const used = days.flatMap((day) => [...day.lessons.map((lesson) => lesson.period), ...day.duties.map((duty) => duty.before)]);
+  if (further) used.push(...periods.map(({ period }) => period), Math.min(Math.max(0, ...used) + 1, PERIOD_MAX));
   if (used.length === 0) return [];
   const first = Math.min(1, ...used);
   const last = Math.max(...used);

@@ -15,6 +15,7 @@
 //! - [`media`]: one publisher, many subscribers; [`record`]: a real camera's packets, for it
 //! - [`crowd`]: people in conferences as real ones; [`class`]: rooms of thirty of them
 //! - [`storm`]: a thousand of them come within seconds, and ten times as many as a box carries
+//! - [`uplink`]: classes of which one half is at home, over a school's narrow line
 //! - [`janus`]: another SFU under the same load
 //! - [`log`]: the core's log beside etcd
 //! - [`ack`]: a box's acknowledgement beside the disk
@@ -42,3 +43,4 @@ pub mod report;
 pub mod storm;
 pub mod ticket;
 pub mod torture;
+pub mod uplink;

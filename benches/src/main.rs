@@ -1,7 +1,7 @@
 //! `schulhof-bench`: measures a running piece of the product from outside. See `schulhof-bench media --help`.
 
 use clap::{Parser, Subcommand};
-use schulhof_bench::{ack, gateway, log, media, offline, reconnect, record, storm, torture};
+use schulhof_bench::{ack, gateway, log, media, offline, reconnect, record, storm, torture, uplink};
 use std::{path::PathBuf, process::ExitCode};
 
 #[derive(Parser)]
@@ -25,6 +25,8 @@ enum Command {
     Torture(torture::Args),
     /// Everybody comes at eight o'clock: time until first media, the queue, and what is left of who is in
     Storm(storm::Args),
+    /// Classes with one half at home: what goes over the school's narrow line, and whether voices stay whole
+    Uplink(uplink::Args),
     /// The core's log beside etcd, three nodes each on the same disk, taking turns
     Log(log::Args),
     /// What a box's "saved" costs beside the disk alone
@@ -48,6 +50,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Offline(args) => return offline::run(&args),
         Command::Reconnect(args) => return reconnect::run(&args),
         Command::Storm(args) => return storm::run(&args),
+        Command::Uplink(args) => return uplink::run(&args),
         Command::Torture(args) => return torture::run(&args),
         Command::Log(args) => log::run(&args)?,
         Command::Ack(args) => ack::run(&args)?,

@@ -2,8 +2,15 @@
 
 use crate::{http, ticket::Issuer};
 use anyhow::{Context as _, bail, ensure};
-use schulhof_net::{lifeline, media::Config};
-use schulhof_wire::ticket::{MediaNode, NodeKind};
+use schulhof_core::relay;
+use schulhof_net::{
+    lifeline,
+    media::{Config, config::Trunks},
+};
+use schulhof_wire::{
+    NodeName,
+    ticket::{MediaNode, NodeKind},
+};
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
     path::{Path, PathBuf},
@@ -14,6 +21,7 @@ use std::{
 const START_MAX: Duration = Duration::from_secs(10);
 const POLL_EVERY: Duration = Duration::from_millis(20);
 const NAME: &str = "bench-node";
+pub const RELAY_NAME: &str = "bench-relay";
 
 /// What is started as the media process.
 #[derive(Debug)]
@@ -33,6 +41,12 @@ impl Program {
         ensure!(bin.is_none(), "{} is not there", product.display());
         Ok(Self { bin: own, subcommand: "node" })
     }
+
+    /// The product as a relay; this program has none inside.
+    fn as_relay(&self) -> anyhow::Result<Self> {
+        ensure!(self.subcommand == "media", "the product is not built: cargo build --release --package schulhof");
+        Ok(Self { bin: self.bin.clone(), subcommand: "relay" })
+    }
 }
 
 pub struct MediaProcess {
@@ -51,17 +65,41 @@ impl Drop for MediaProcess {
 }
 
 impl MediaProcess {
-    /// Starts `PROGRAM --config FILE` and waits until it is ready.
+    /// A box's media process, alone.
     pub fn start(program: &Program) -> anyhow::Result<Self> {
+        Self::launch(program, NodeKind::Box, |config, _| Ok(toml::to_string(&config)?))
+    }
+
+    /// The same with trunks to relays.
+    pub fn with_trunks(program: &Program, trunks: Trunks) -> anyhow::Result<Self> {
+        let config = |config: Config, _: &Path| Ok(toml::to_string(&Config { trunks: Some(trunks), ..config })?);
+        Self::launch(program, NodeKind::Box, config)
+    }
+
+    /// A relay that boxes reach at `quic`.
+    pub fn relay(program: &Program, identity: PathBuf, quic: SocketAddr) -> anyhow::Result<Self> {
+        let (packets_per_s, bits_per_s) = (None, None);
+        Self::launch(&program.as_relay()?, NodeKind::Relay, |media, folder| {
+            let data = folder.join("data");
+            Ok(toml::to_string(&relay::Config { identity, data, quic, packets_per_s, bits_per_s, media })?)
+        })
+    }
+
+    /// Starts `PROGRAM --config FILE` and waits until it is ready. `text`: of the file.
+    fn launch(
+        program: &Program,
+        kind: NodeKind,
+        text: impl FnOnce(Config, &Path) -> anyhow::Result<String>,
+    ) -> anyhow::Result<Self> {
         let (listen, admin) = (free_port()?, free_port()?);
         let url = format!("http://{listen}");
-        let node = MediaNode { name: NAME.parse()?, kind: NodeKind::Box, url: url.clone() };
-        let issuer = Issuer::new([7; 32], node);
+        let name: NodeName = if kind == NodeKind::Relay { RELAY_NAME } else { NAME }.parse()?;
+        let issuer = Issuer::new([7; 32], MediaNode { name: name.clone(), kind, url: url.clone() });
         let config = Config {
             trunks: None,
             turn_tls: None,
-            name: NAME.parse()?,
-            kind: NodeKind::Box,
+            name,
+            kind,
             listen,
             advertise: vec![listen.ip()],
             url,
@@ -71,7 +109,7 @@ impl MediaProcess {
         };
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("media.toml");
-        std::fs::write(&path, toml::to_string(&config)?)?;
+        std::fs::write(&path, text(config, folder.path())?)?;
         let mut command = Command::new(&program.bin);
         command.arg(program.subcommand).arg("--config").arg(&path).stdin(Stdio::null()).stdout(Stdio::null());
         // What goes wrong is shown between the rows; that it started is not.

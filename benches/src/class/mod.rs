@@ -30,8 +30,7 @@ use std::{
 };
 
 pub const PEOPLE: usize = 30;
-/// Pupils with a camera on; the others have none.
-pub const CAMERAS: usize = 25;
+const THIRTY: Class = Class { people: PEOPLE, cameras: 25 };
 const CONNECT_MAX: Duration = Duration::from_secs(30);
 /// Until estimates have grown and everybody sees everything.
 const WARM_UP: Duration = Duration::from_secs(8);
@@ -94,7 +93,8 @@ pub fn measure(kit: &Arc<Kit>, program: &Program, rooms: usize, time: Duration) 
     let mut channels: Vec<Control> = Vec::with_capacity(rooms * PEOPLE);
     for room in 0..rooms {
         for place in 0..PEOPLE {
-            let (person, control) = Seat { room, place }.join(kit, &process, &controls)?;
+            let seat = Seat { class: THIRTY, room, place, at_home: false };
+            let (person, control) = seat.join(kit, &process, &controls)?;
             channels.push(control);
             hall.seat(person)?;
         }
@@ -139,26 +139,41 @@ const SCREEN_HEIGHT: u16 = 720;
 const TEACHER_HEIGHT: u16 = 360;
 const PUPIL_HEIGHT: u16 = 180;
 
+#[derive(Debug, Clone, Copy)]
+pub struct Class {
+    pub people: usize,
+    /// Pupils with a camera on; the others have none.
+    pub cameras: usize,
+}
+
 /// Place 0 is the teacher's.
 #[derive(Debug, Clone, Copy)]
-struct Seat {
-    room: usize,
-    place: usize,
+pub struct Seat {
+    pub class: Class,
+    pub room: usize,
+    pub place: usize,
+    pub at_home: bool,
 }
 
 impl Seat {
-    fn join(self, kit: &Arc<Kit>, process: &MediaProcess, controls: &Controls) -> anyhow::Result<(Person, Control)> {
+    pub fn join(
+        self,
+        kit: &Arc<Kit>,
+        process: &MediaProcess,
+        controls: &Controls,
+    ) -> anyhow::Result<(Person, Control)> {
+        let Self { class: Class { people, cameras }, place, at_home, .. } = self;
         let asked = Instant::now();
         let socket = receiving_socket(Ipv4Addr::LOCALHOST)?;
         let slots = Slots { audio: AUDIO_SLOTS, video: VIDEO_SLOTS };
-        let number = (self.room * PEOPLE + self.place) as u32;
+        let number = (self.room * people + place) as u32;
         let mut client = Client::new(kit.clone(), socket.local_addr()?, number, slots);
-        let role = if self.place == 0 { MediaRole::Moderator } else { MediaRole::Participant };
-        let (room, account) = (self.room_name(), account(self.place));
+        let role = if place == 0 { MediaRole::Moderator } else { MediaRole::Participant };
+        let (room, account) = (self.room_name(), account(place));
         let ticket = process.issuer.ticket(&room, &account, role, slots.audio, slots.video)?;
         let joined = http::join(process.addr, ticket, client.offer()).with_context(|| account)?;
         client.answered(Instant::now(), &joined.answer)?;
-        let part = Part { place: self.place, camera: self.place <= CAMERAS, screen: self.place == 0 };
+        let part = Part { place, camera: place <= cameras, screen: place == 0, at_home };
         let publish = ToNode::Publish { microphone: true, camera: part.camera, screen: part.screen };
         let control = controls.open(&joined.session, vec![publish, ToNode::View { tiles: self.tiles() }]);
         Ok((Person::new(client, socket, part, asked), control))
@@ -180,7 +195,8 @@ impl Seat {
             tiles.push(tile(0, SourceKind::Screen, SCREEN_HEIGHT));
             tiles.push(tile(0, SourceKind::Camera, TEACHER_HEIGHT));
         }
-        let others = (1..PEOPLE).map(|n| (self.place + n) % PEOPLE).filter(|place| (1..=CAMERAS).contains(place));
+        let Class { people, cameras } = self.class;
+        let others = (1..people).map(|n| (self.place + n) % people).filter(|place| (1..=cameras).contains(place));
         tiles.extend(others.map(|place| tile(place, SourceKind::Camera, PUPIL_HEIGHT)));
         tiles.truncate(VIDEO_SLOTS.into());
         tiles

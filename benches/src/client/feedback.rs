@@ -78,6 +78,14 @@ impl Feedback {
         }
     }
 
+    /// Packets of these streams that there should have been, and those that came.
+    pub fn expected(&self, ssrcs: &[u32]) -> (u64, u64) {
+        let streams = self.streams.iter().filter(|stream| ssrcs.contains(&stream.ssrc));
+        streams.fold((0, 0), |(expected, received), stream| {
+            (expected + u64::from(stream.highest - stream.first + 1), received + u64::from(stream.received))
+        })
+    }
+
     /// The node's sender report, in plain.
     pub fn sender_report(&mut self, now: Instant, rtcp: &[u8]) {
         if let (Some(200), Some(head)) = (rtcp.get(1), rtcp.first_chunk::<16>()) {

@@ -197,6 +197,11 @@ impl Client {
         self.feedback.lost
     }
 
+    /// Packets of voices that there should have been by their own numbers, and those that came.
+    pub fn voices(&self) -> (u64, u64) {
+        self.feedback.expected(&self.audio_ssrcs)
+    }
+
     /// Address checks, retransmissions of the handshake, feedback; every 20 ms or so.
     pub fn handle_timeout(&mut self, now: Instant) -> anyhow::Result<()> {
         let Some(remote) = &mut self.remote else { return Ok(()) };

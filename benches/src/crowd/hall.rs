@@ -33,6 +33,8 @@ pub struct Counts {
     pub received: u64,
     /// By the numbers of the connections.
     pub lost: u64,
+    /// Of voices, for people in the building and at home: packets that there should have been, and those that came.
+    pub voices: [(u64, u64); 2],
     pub forged: u64,
     /// Datagrams of handshakes that clients could not make sense of, such as late repetitions. Who never connects is missed
     /// anyway.
@@ -118,6 +120,7 @@ struct Crowd {
     counts: Counts,
     /// Lost before counting began.
     lost_before: u64,
+    voices_before: [(u64, u64); 2],
 }
 
 impl Crowd {
@@ -129,6 +132,7 @@ impl Crowd {
             due: BinaryHeap::new(),
             counts: Counts::default(),
             lost_before: 0,
+            voices_before: [(0, 0); 2],
         }
     }
 
@@ -200,11 +204,21 @@ impl Crowd {
 
     fn publish(&mut self, shared: &Shared) {
         let lost: u64 = self.people.iter().map(|person| person.client.lost()).sum();
+        let mut voices = [(0, 0); 2];
+        for person in &self.people {
+            let (expected, received) = person.client.voices();
+            let side = &mut voices[usize::from(person.part.at_home)];
+            *side = (side.0 + expected, side.1 + received);
+        }
         if shared.forget.swap(false, Ordering::Relaxed) {
+            self.voices_before = voices;
             self.counts = Counts { streams: self.counts.streams, ..Counts::default() };
             self.lost_before = lost;
         }
         self.counts.lost = lost.saturating_sub(self.lost_before);
+        for ((counted, now), before) in self.counts.voices.iter_mut().zip(voices).zip(self.voices_before) {
+            *counted = (now.0 - before.0, now.1 - before.1);
+        }
         self.counts.connected = self.people.iter().filter(|person| person.client.connected()).count();
         *shared.counts.lock().expect("no holder panics") = self.counts.clone();
     }

@@ -22,6 +22,8 @@ pub struct Part {
     pub place: usize,
     pub camera: bool,
     pub screen: bool,
+    /// On the other side of the school's line than the building.
+    pub at_home: bool,
 }
 
 struct Sending {

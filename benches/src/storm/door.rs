@@ -120,7 +120,7 @@ impl Door {
         }
         let joined: JoinAnswer = answer.json()?;
         client.answered(Instant::now(), &joined.answer)?;
-        let part = Part { place, camera: place == 0, screen: place == 0 };
+        let part = Part { place, camera: place == 0, screen: place == 0, at_home: false };
         let publish = ToNode::Publish { microphone: true, camera: part.camera, screen: part.screen };
         let view = ToNode::View { tiles: self.tiles(conference) };
         let control = self.controls.open(&joined.session, vec![publish, view]);

@@ -15,4 +15,4 @@ mod udp;
 pub use clock::Clock;
 pub use link::{Conditions, Link};
 pub use rng::Rng;
-pub use udp::{UdpProxy, Way};
+pub use udp::{Carried, UdpProxy, Way};

@@ -49,6 +49,8 @@ pub struct Link<T> {
     free_at_us: u64,
     /// Messages that found its queue full.
     pub overflowed: u64,
+    /// Of the messages whose length was told, what has gone through the narrow place.
+    pub bytes: u64,
 }
 
 impl<T: Clone> Link<T> {
@@ -62,6 +64,7 @@ impl<T: Clone> Link<T> {
             latest_ms: 0,
             free_at_us: 0,
             overflowed: 0,
+            bytes: 0,
         }
     }
 
@@ -79,6 +82,7 @@ impl<T: Clone> Link<T> {
     pub fn send_bytes(&mut self, now_ms: u64, message: T, bytes: usize) {
         let rate = self.conditions.rate_kbit_s;
         if rate == 0 {
+            self.bytes += bytes as u64;
             return self.send(now_ms, message);
         }
         let now_us = now_ms * 1_000;
@@ -87,6 +91,7 @@ impl<T: Clone> Link<T> {
             self.overflowed += 1;
             return;
         }
+        self.bytes += bytes as u64;
         self.free_at_us = start_us + bytes as u64 * 8_000 / rate;
         self.send(self.free_at_us.div_ceil(1_000), message);
     }

@@ -32,6 +32,14 @@ pub struct Way {
     pub cut: bool,
 }
 
+/// What one direction has carried since the start, with the headers of UDP and IPv4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Carried {
+    pub bytes: u64,
+    /// Packets that found the narrow place's queue full.
+    pub overflowed: u64,
+}
+
 struct State {
     start: Instant,
     cut: bool,
@@ -135,6 +143,13 @@ impl UdpProxy {
         self.front
     }
 
+    /// Towards the target, and back.
+    pub fn carried(&self) -> [Carried; 2] {
+        let state = self.shared.lock();
+        let of = |bytes, overflowed| Carried { bytes, overflowed };
+        [of(state.up.bytes, state.up.overflowed), of(state.down.bytes, state.down.overflowed)]
+    }
+
     /// From now on. What is under way still arrives.
     pub fn set(&self, way: &Way) {
         let mut state = self.shared.lock();
@@ -212,6 +227,7 @@ mod tests {
         let (len, from) = client.recv_from(&mut packet).unwrap();
         assert_eq!((&packet[..len], from), (&b"back"[..], proxy.front()));
         assert!(began.elapsed() >= Duration::from_millis(60));
+        assert_eq!(proxy.carried().map(|way| (way.bytes, way.overflowed)), [(5 + 28, 0), (4 + 28, 0)]);
 
         proxy.set(&Way { cut: true, ..Way::default() });
         client.send_to(b"lost", proxy.front()).unwrap();

@@ -108,7 +108,7 @@ impl Load {
 
     /// What these classes and courses write together, each exam once.
     fn of_set<'a>(&'a self, set: &'a BTreeSet<GroupId>) -> BTreeMap<&'a ExamId, &'a Exam> {
-        let ids = set.iter().flat_map(|group| self.of_group.get(group)).flatten();
+        let ids = set.iter().filter_map(|group| self.of_group.get(group)).flatten();
         ids.filter_map(|id| self.exams.get_key_value(id)).collect()
     }
 

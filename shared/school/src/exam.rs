@@ -14,6 +14,8 @@ pub const TEXT_LEN_MAX: usize = 80;
 pub const GROUPS_MAX: usize = 12;
 /// Most pupils of one exam: all that are asked at each planning.
 pub const PUPILS_MAX: usize = 500;
+/// Most exams in a week of all who would write one of them, whatever the school allows: what is looked at at each planning.
+pub const WEEK_MAX: usize = 300;
 /// Most spans of days without exams.
 pub const BLOCKED_MAX: usize = 100;
 /// Most people who may change others' exams.

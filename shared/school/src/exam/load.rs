@@ -1,7 +1,7 @@
 //! How full days are for those who would write an exam: counted per class and course, and per pupil over all classes and
 //! courses that the pupil is in.
 
-use super::{Exam, Kind, Over, PUPILS_MAX, Rules};
+use super::{Exam, Kind, Over, PUPILS_MAX, Rules, WEEK_MAX};
 use crate::{
     effect::room::room_of_group,
     key::{self, exam as keys},
@@ -165,7 +165,11 @@ pub fn admit(store: &(impl Kv + ?Sized), rules: &Rules, exam: &Exam, except: Opt
     if rules.blocked_on(exam.day).is_some() {
         return Err(Reject::ExamBlocked);
     }
-    let against = Load::of(store, &exam.groups, (exam.day, exam.day), except)?.against(rules, exam);
+    let load = Load::of(store, &exam.groups, (exam.day, exam.day), except)?;
+    if load.exams.len() >= WEEK_MAX {
+        return Err(Reject::ExamWeekFull);
+    }
+    let against = load.against(rules, exam);
     match rules.over {
         Over::Refuse if against.day_full => Err(Reject::ExamDayFull),
         Over::Refuse if against.week_full => Err(Reject::ExamWeekFull),

@@ -1,7 +1,7 @@
 use super::{Town, id, ids};
 use crate::{
     Body, GroupKind, Reject,
-    exam::{Blocked, Exam, Kind, Over, Rules},
+    exam::{Blocked, Exam, Kind, Over, Rules, WEEK_MAX},
     view::{
         self,
         exam::{DayLoad, ExamsView},
@@ -156,6 +156,16 @@ fn one_plans_for_own_classes_and_changes_own_exams_unless_one_may_more() {
         Body::ExamRules { rules: Rules { editors: ids(&["anna"]), ..Rules::default() } },
         Reject::NotAllowed,
     );
+}
+
+#[test]
+fn a_week_holds_only_so_many_whatever_the_school_allows() {
+    let mut town = town(Over::Warn);
+    for n in 0..WEEK_MAX {
+        town.ok("tina", plan(&format!("e{n}"), exam("M", MONDAY, (1, 2), &["5a"])));
+    }
+    town.forbidden("tina", plan("x", exam("M", "2026-12-04", (1, 2), &["5a"])), Reject::ExamWeekFull);
+    town.ok("tina", plan("x", exam("M", "2026-12-07", (1, 2), &["5a"])));
 }
 
 #[test]

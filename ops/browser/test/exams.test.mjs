@@ -1,9 +1,7 @@
 /** Exams are planned where there is room for them, seen by those who write them, and moved, also while the cloud is away. */
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
-import { join as joinPath } from 'node:path';
-import { settled, violations } from '../lib/audit.mjs';
 import { CLASSES, Person } from '../lib/people.mjs';
+import { story } from '../lib/story.mjs';
 import { suite } from '../lib/suite.mjs';
 import { until } from '../lib/until.mjs';
 
@@ -23,30 +21,8 @@ suite('exams', (suite) => {
   /** @type {Person} */ let petra;
   /** @type {Person} */ let maria;
   /** @type {Person} */ let emilia;
-  let looks = 0;
-  let broken = false;
 
-  /** One claim after the other about one school: after a failure the rest would only wait in vain. */
-  const step = (name, body) =>
-    suite.claim(name, async () => {
-      assert.ok(!broken, 'an earlier claim failed');
-      broken = true;
-      await body();
-      broken = false;
-    });
-
-  /** Nothing for axe to find, nothing too wide, and a picture for whoever wants to look (SHOTS_DIR). */
-  const look = async (person, name) => {
-    const { page } = person;
-    await settled(page);
-    if (process.env.SHOTS_DIR) {
-      mkdirSync(process.env.SHOTS_DIR, { recursive: true });
-      looks += 1;
-      await page.screenshot({ path: joinPath(process.env.SHOTS_DIR, `exams-${String(looks).padStart(2, '0')}-${name.replaceAll(' ', '-')}.png`) });
-    }
-    assert.deepEqual(await violations(page), [], name);
-    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth), 0, `${name} is too wide`);
-  };
+  const { step, look } = story(suite, 'exams');
 
   const button = (person, name) => person.page.getByRole('button', { name, exact: true });
   const open = (person) => person.page.getByRole('link', { name: person.words.exams.nav, exact: true }).first().click();

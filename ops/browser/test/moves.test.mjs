@@ -12,8 +12,6 @@ const RUNS = Number(process.env.RUNS ?? 1);
 const GAP_MAX_MS = 1_500;
 /** Twenty pictures a second are sent: a machine on which they come so rarely is too busy to tell anything from their order. */
 const BUSY_MS = 200;
-/** What it may be slower in, while everything is encoded twice. */
-const BUSY_FACTOR = 4;
 const MOVED_MAX_MS = 30_000;
 const FLIGHTS_MAX = 3;
 /** A box's media process has to prove itself for a minute, and then it is a matter of luck for some quarters of one. */
@@ -46,7 +44,7 @@ suite('moves', (suite) => {
     // Where pictures stand still without any reason, so does what looks at them.
     if (worst(calm, 'pictures') <= BUSY_MS) assert.equal(worst(during, 'older'), 0, 'no picture is older than the one before it');
     for (const kind of ['pictures', 'voices']) {
-      const limit = GAP_MAX_MS + BUSY_FACTOR * worst(calm, kind);
+      const limit = GAP_MAX_MS + worst(calm, kind);
       assert.ok(worst(during, kind) <= limit, `${kind} were away for ${worst(during, kind).toFixed(0)} of ${limit.toFixed(0)} ms`);
     }
   };

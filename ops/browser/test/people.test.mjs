@@ -1,10 +1,9 @@
 /** An admin brings two classes in from a list; a pupil comes with the password of a sheet; and it is all taken back. */
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
 import { join as joinPath } from 'node:path';
-import { settled, violations } from '../lib/audit.mjs';
 import { listOf, pupils } from '../lib/lists.mjs';
 import { CLASSES, Person } from '../lib/people.mjs';
+import { story } from '../lib/story.mjs';
 import { suite } from '../lib/suite.mjs';
 import { until } from '../lib/until.mjs';
 
@@ -24,34 +23,11 @@ for (const { language, theme, viewport } of ROUNDS) {
     /** @type {Person} */ let petra;
     /** @type {Person} */ let pupil;
     /** @type {Awaited<ReturnType<typeof sheet>>} */ let paper;
-    let looks = 0;
-    let broken = false;
     const everybody = pupils({ classes: ['6x', '6y'], first: 4000 });
     const [first] = everybody;
     const name = `${first.first} ${first.last}`;
 
-    /** One claim after the other about one school: after a failure the rest would only wait in vain. */
-    const step = (name, body) =>
-      suite.claim(name, async () => {
-        assert.ok(!broken, 'an earlier claim failed');
-        broken = true;
-        await body();
-        broken = false;
-      });
-
-    /** Nothing for axe to find, nothing too wide, and a picture for whoever wants to look (SHOTS_DIR). */
-    const look = async (person, name) => {
-      const { page } = person;
-      await settled(page);
-      if (process.env.SHOTS_DIR) {
-        mkdirSync(process.env.SHOTS_DIR, { recursive: true });
-        looks += 1;
-        const file = `people-${viewport.width}-${language}-${String(looks).padStart(2, '0')}-${name.replaceAll(' ', '-')}.png`;
-        await page.screenshot({ path: joinPath(process.env.SHOTS_DIR, file) });
-      }
-      assert.deepEqual(await violations(page), [], name);
-      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth), 0, `${name} is too wide`);
-    };
+    const { step, look } = story(suite, `people-${viewport.width}-${language}`);
 
     const button = (person, name) => person.page.getByRole('button', { name, exact: true });
     const heading = (person, name) => person.page.getByRole('heading', { name, exact: true });

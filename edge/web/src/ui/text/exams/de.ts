@@ -16,7 +16,6 @@ export const de = {
   kinds: { written: 'Klassenarbeit', test: 'Test', oral: 'Mündliche Prüfung', practical: 'Praktische Prüfung' } satisfies Record<Kind, string>,
   none: 'Keine Arbeiten geplant',
   noneHint: 'Was angekündigt ist, steht hier.',
-  week: (span: string) => `Woche ${span}`,
   periods: (from: number, to: number) => (from === to ? `${from}. Stunde` : `${from}.–${to}. Stunde`),
   room: (name: string) => `Raum ${name}`,
   by: (name: string) => `geplant von ${name}`,
@@ -60,7 +59,6 @@ export const de = {
     week: (n: number) => `${exams(n)} in dieser Woche`,
     on: 'An diesem Tag schon geplant:',
     onNone: 'An diesem Tag ist noch nichts geplant.',
-    why: (why: string) => `Gesperrt: ${why}`,
   },
   admin: {
     title: 'Regeln für Arbeiten',

@@ -15,7 +15,6 @@ export const en: ExamsText = {
   kinds: { written: 'Written exam', test: 'Test', oral: 'Oral exam', practical: 'Practical exam' },
   none: 'No exams planned',
   noneHint: 'What is announced is shown here.',
-  week: (span) => `Week of ${span}`,
   periods: (from, to) => (from === to ? `Period ${from}` : `Periods ${from}–${to}`),
   room: (name) => `Room ${name}`,
   by: (name) => `planned by ${name}`,
@@ -58,7 +57,6 @@ export const en: ExamsText = {
     week: (n) => `${exams(n)} in this week`,
     on: 'Planned on this day already:',
     onNone: 'Nothing is planned on this day yet.',
-    why: (why) => `Blocked: ${why}`,
   },
   admin: {
     title: 'Rules for exams',
